@@ -1,0 +1,165 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Owner } from './scope.js'
+import { openRawStream, type StreamReader } from './sse.js'
+import type { SseBlock, SseEvent } from './sse-parser.js'
+
+/** What happened to a reader, in order. `at` is performance.now(). */
+export type Sight = { at: number; url: string } & What
+
+type What =
+  | { kind: 'connect'; lastEventId: string }
+  | { kind: 'refused'; reason: string }
+  | { kind: 'open'; id: string; data: string }
+  | { kind: 'event'; event: SseEvent }
+  | { kind: 'gap'; id: string; data: string }
+  | { kind: 'close'; data: string }
+  | { kind: 'position'; id: string }
+  | { kind: 'ended' }
+  | { kind: 'failed'; status: number }
+
+export interface ResumingOptions {
+  headers?: Record<string, string>
+  /** The delay before a reconnect until the stream says `retry:`. Default 100; browsers use 3000. */
+  retryMs?: number
+  /** Called with every sight as it comes. */
+  onSight?: (sight: Sight) => void
+  /** Keep `sights` and `events`. Default true. */
+  keep?: boolean
+  /** How long a response head may take before the attempt counts as refused. Default 10000. */
+  timeoutMs?: number
+}
+
+/**
+ * Reads a stream as a browser's EventSource does: reconnects after the `retry:` it was told, with its Last-Event-ID, whenever
+ * the connection ends or is refused, and gives up for good on an answer that is no 200 text/event-stream.
+ *
+ * States: reading (from the start) -> failed (`failure` holds the status) or closed (by close()).
+ * With several URLs each attempt takes the next one, as behind a balancer.
+ */
+export class ResumingReader {
+  readonly sights: Sight[] = []
+  /** Every event, control events included. */
+  readonly events: SseEvent[] = []
+  lastEventId = ''
+  /** The status that made it give up. */
+  failure: number | undefined
+  /** How often a stream was opened. */
+  opens = 0
+  #next: () => string
+  #options: ResumingOptions
+  #retryMs: number
+  #url = ''
+  #stream: StreamReader | undefined
+  #isPaused = false
+  #stop = new AbortController()
+  #done: Promise<void>
+
+  constructor(owner: Owner, urls: string | string[] | (() => string), options: ResumingOptions = {}) {
+    this.#next = typeof urls === 'function' ? urls : roundRobin(urls)
+    this.#options = options
+    this.#retryMs = options.retryMs ?? 100
+    this.#done = this.#run()
+    owner.teardown(() => this.close())
+  }
+
+  /** Where it is connected, or tries to be. */
+  get url(): string {
+    return this.#url
+  }
+
+  /** Breaks the present connection, as a network does; the reader comes back by itself. */
+  breakLink(): void {
+    this.#stream?.reset()
+  }
+
+  /** Stops reading, on this connection and the next ones, so that the server's side backs up. */
+  pause(): void {
+    this.#isPaused = true
+    this.#stream?.pause()
+  }
+
+  resume(): void {
+    this.#isPaused = false
+    this.#stream?.resume()
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort()
+    this.#stream?.close()
+    await this.#done
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted && this.failure === undefined) {
+      await this.#readOnce()
+      if (this.failure !== undefined) return
+      await wait(this.#retryMs, undefined, { signal: this.#stop.signal }).catch(() => {})
+    }
+  }
+
+  async #readOnce(): Promise<void> {
+    this.#url = this.#next()
+    const { headers = {}, timeoutMs = 10_000 } = this.#options
+    const onBlock = (block: SseBlock, event: SseEvent | undefined) => this.#take(block, event)
+    this.#see({ kind: 'connect', lastEventId: this.lastEventId })
+    try {
+      const resume = this.lastEventId ? { lastEventId: this.lastEventId } : {}
+      const stream = await openRawStream(this.#url, { headers, timeoutMs, onBlock, keep: false, ...resume })
+      await this.#follow(stream)
+    } catch (error) {
+      this.#see({ kind: 'refused', reason: String(error) })
+    }
+  }
+
+  async #follow(stream: StreamReader): Promise<void> {
+    this.#stream = stream
+    if (this.#stop.signal.aborted) stream.close()
+    if (this.#isPaused) stream.pause()
+    if (stream.status !== 200 || !stream.headers['content-type']?.startsWith('text/event-stream')) {
+      this.failure = stream.status
+      this.#see({ kind: 'failed', status: stream.status })
+      stream.close()
+    }
+    await stream.ended
+    this.#stream = undefined
+    this.#see({ kind: 'ended' })
+  }
+
+  #take(block: SseBlock, event: SseEvent | undefined): void {
+    if (block.id !== undefined) this.lastEventId = block.id
+    if (block.retry !== undefined) this.#retryMs = block.retry
+    if (event) {
+      if (this.#options.keep !== false) this.events.push(event)
+      this.#see(sightOf(block, event))
+    } else if (block.id !== undefined) {
+      this.#see({ kind: 'position', id: block.id })
+    }
+  }
+
+  #see(what: What): void {
+    if (what.kind === 'open') this.opens++
+    const sight: Sight = { at: performance.now(), url: this.#url, ...what }
+    if (this.#options.keep !== false) this.sights.push(sight)
+    this.#options.onSight?.(sight)
+  }
+}
+
+/** `id` is what the block itself carried, '' if nothing. */
+function sightOf({ id = '' }: SseBlock, event: SseEvent): What {
+  switch (event.type) {
+    case 'stream.open':
+      return { kind: 'open', id, data: event.data }
+    case 'stream.gap':
+      return { kind: 'gap', id, data: event.data }
+    case 'stream.close':
+      return { kind: 'close', data: event.data }
+    default:
+      return { kind: 'event', event }
+  }
+}
+
+function roundRobin(urls: string | string[]): () => string {
+  const list = [urls].flat()
+  let turn = 0
+  return () => list[turn++ % list.length]!
+}
