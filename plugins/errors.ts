@@ -1,0 +1,54 @@
+import type { FastifyError, FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { BodyTooLarge, InvalidBody, InvalidRequest, UnsupportedMediaType } from '../src/errors.js'
+import { shown } from '../src/event.js'
+
+const RETRY_AFTER_S = 1
+
+// Every error leaves as `{ statusCode, code, error, message }` with a TIDINGS_ code. What Fastify raises by itself is
+// translated; anything unknown is a 500 that says nothing internal.
+async function errors(app: FastifyInstance): Promise<void> {
+  app.setErrorHandler<FastifyError>((error, request, reply) => {
+    const known = translate(error, request.headers['content-type'], request.routeOptions.bodyLimit)
+    const statusCode = known.statusCode ?? 500
+    if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_S)
+    if (statusCode >= 500) request.log.error({ err: known }, 'request failed')
+    else request.log.debug({ code: known.code, statusCode }, 'request refused')
+    reply.code(statusCode)
+    if (!known.code?.startsWith('TIDINGS_')) {
+      return {
+        statusCode,
+        code: 'TIDINGS_INTERNAL',
+        error: 'Internal Server Error',
+        message: 'something went wrong on the server',
+      }
+    }
+    return reply.send(known)
+  })
+}
+
+function translate(error: FastifyError, contentType: string | undefined, bodyLimit: number | undefined): FastifyError {
+  if (error.code?.startsWith('TIDINGS_')) return error
+  switch (error.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new BodyTooLarge(bodyLimit ?? 0)
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+    case 'FST_ERR_CTP_INVALID_CONTENT_TYPE':
+      return new UnsupportedMediaType(
+        shown(contentType ?? ''),
+        'application/json, or application/x-ndjson on /v1/events',
+      )
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+      return new InvalidBody('the body', 'it is empty')
+    default:
+      // Schema violations and malformed requests: their messages are Fastify's and hold nothing internal.
+      return (error.statusCode ?? 500) < 500 ? withStatus(new InvalidRequest(error.message), error.statusCode) : error
+  }
+}
+
+function withStatus(error: FastifyError, statusCode: number | undefined): FastifyError {
+  if (statusCode !== undefined) error.statusCode = statusCode
+  return error
+}
+
+export default fp(errors, { name: 'tidings-errors', fastify: '5.x', encapsulate: true })

@@ -1,0 +1,123 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { mayPublish } from '../src/auth/viewer.js'
+import { readBatch, readEventBody } from '../src/body.js'
+import type { Config } from '../src/config.js'
+import { PublishForbidden } from '../src/errors.js'
+import {
+  createDraft,
+  type Draft,
+  EVERYONE,
+  EventBodySchema,
+  type Published,
+  PublishedSchema,
+  userRoom,
+} from '../src/event.js'
+import { refusals } from '../src/http-schemas.js'
+
+/** Bytes of a batch's body. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024
+// Room for type, key and the JSON around the data.
+const BODY_OVERHEAD_BYTES = 4_096
+
+const BatchSchema = Type.Array(
+  Type.Composite([
+    Type.Object({ to: Type.String({ description: '`user:<id>`, a room, or `*`', examples: ['user:42'] }) }),
+    EventBodySchema,
+  ]),
+)
+const ManyPublishedSchema = Type.Object({ events: Type.Array(PublishedSchema) })
+const KeyHeaderSchema = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({ description: 'Same as the member `key`; for a batch it covers all items.' }),
+  ),
+})
+
+// The doors for publishers. Bodies stay text until src/body.ts reads them, so that `data` arrives as it was sent.
+async function publish(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
+  const { maxEventBytes } = config
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(['application/json'], { parseAs: 'string' }, async (_: FastifyRequest, body: string) => body)
+
+  const responses = { 202: PublishedSchema, ...refusals(400, 401, 403, 413, 415, 429, 503) }
+  const options = (summary: string) => ({
+    bodyLimit: maxEventBytes + BODY_OVERHEAD_BYTES,
+    schema: { tags: ['publish'], summary, headers: KeyHeaderSchema, body: EventBodySchema, response: responses },
+    // The schemas describe; src/body.ts checks, because it names what is wrong and keeps the payload's text.
+    validatorCompiler: () => () => true,
+  })
+  const publishOne = async (request: FastifyRequest, reply: FastifyReply, room: string, place: string) => {
+    const body = readEventBody(textOf(request))
+    const key = body.key ?? keyOf(request)
+    const draft = createDraft(room, { ...body, key }, maxEventBytes, place)
+    const [published] = await publishAll(request, [draft])
+    return reply.code(202).send(published)
+  }
+  const publishAll = (request: FastifyRequest, drafts: Draft[]): Promise<Published[]> => {
+    for (const { room } of drafts) {
+      if (!mayPublish(request.viewer, room)) throw new PublishForbidden(request.viewer.userId, room)
+    }
+    return app.tidings.publishDrafts(drafts)
+  }
+
+  app.post<{ Params: { userId: string } }>(
+    '/v1/users/:userId/events',
+    options('Publish to one user: all their connections'),
+    (request, reply) => publishOne(request, reply, userRoom(request.params.userId, 'the path'), 'the request'),
+  )
+  app.post('/v1/broadcast', options('Publish to everyone'), (request, reply) =>
+    publishOne(request, reply, EVERYONE, 'the request'),
+  )
+  app.post<{ Params: { room: string } }>('/v1/rooms/:room/events', options('Publish to a room'), (request, reply) =>
+    publishOne(request, reply, request.params.room, 'the request'),
+  )
+  app.register(async batch => {
+    batch.addContentTypeParser(
+      ['application/x-ndjson', 'application/ndjson'],
+      { parseAs: 'string' },
+      async (_: FastifyRequest, body: string) => body,
+    )
+    batch.post('/v1/events', {
+      ...options('Publish many at once: all of them, or none'),
+      bodyLimit: MAX_BATCH_BYTES,
+      schema: {
+        tags: ['publish'],
+        summary: 'Publish many at once: all of them, or none',
+        description: 'A JSON array, or `application/x-ndjson` with one event a line.',
+        headers: KeyHeaderSchema,
+        body: BatchSchema,
+        response: { ...responses, 202: ManyPublishedSchema },
+      },
+      handler: async (request, reply) => {
+        const isNdjson = request.headers['content-type']?.includes('ndjson') === true
+        const drafts = withBatchKey(readBatch(textOf(request), isNdjson, maxEventBytes), keyOf(request))
+        return reply.code(202).send({ events: await publishAll(request, drafts) })
+      },
+    })
+  })
+}
+
+function textOf(request: FastifyRequest): string {
+  return typeof request.body === 'string' ? request.body : ''
+}
+
+function keyOf(request: FastifyRequest): string | undefined {
+  const key = request.headers['idempotency-key']
+  return Array.isArray(key) ? key[0] : key
+}
+
+// One key for the whole batch: each item gets its own from it, so that repeating the batch publishes nothing twice.
+function withBatchKey(drafts: Draft[], key: string | undefined): Draft[] {
+  if (key === undefined) return drafts
+  return drafts.map((draft, i) =>
+    createDraft(draft.room, { ...draft, key: draft.key ?? `${key}#${i}` }, Number.MAX_SAFE_INTEGER, 'the batch'),
+  )
+}
+
+export default fp(publish, {
+  name: 'tidings-publish',
+  fastify: '5.x',
+  encapsulate: true,
+  dependencies: ['tidings-gateway', 'tidings-auth'],
+})

@@ -1,0 +1,113 @@
+import type { Writable } from 'node:stream'
+import { fastifySSE } from '@fastify/sse'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { mayFollow } from '../src/auth/viewer.js'
+import type { Config } from '../src/config.js'
+import { type Cursor, parseCursor } from '../src/cursor.js'
+import { FollowForbidden, InvalidQuery, InvalidRoom, NotAcceptable, TooManyRooms } from '../src/errors.js'
+import { isRoom, shown } from '../src/event.js'
+import { refusals } from '../src/http-schemas.js'
+
+const KEEPALIVE_MS = 30_000
+
+const QuerySchema = Type.Object({
+  rooms: Type.Optional(
+    Type.String({
+      description: 'Comma-separated rooms to follow beside your own and `*`.',
+      examples: ['session:abc,hub'],
+    }),
+  ),
+  envelope: Type.Optional(Type.String({ description: '`true`: data is `{"room","type","at","data"}`.' })),
+  last_event_id: Type.Optional(
+    Type.String({ description: 'Resumes after this event; the header Last-Event-ID goes first.' }),
+  ),
+  user: Type.Optional(Type.String({ description: 'Whose stream, where no credentials are configured.' })),
+})
+interface StreamQuery {
+  rooms?: string
+  envelope?: string
+  last_event_id?: string
+}
+
+// The door for readers: checks the request, shakes hands, and gives the socket to the gateway.
+async function stream(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
+  await app.register(fastifySSE, { heartbeatInterval: 0 })
+  app.get<{ Querystring: StreamQuery }>('/v1/stream', {
+    sse: 'only',
+    schema: {
+      tags: ['stream'],
+      summary: "Open the viewer's stream",
+      description: 'Server-Sent Events: `stream.open` first, then what was missed, then live events.',
+      querystring: QuerySchema,
+      response: { 200: Type.String({ description: 'text/event-stream' }), ...refusals(400, 401, 403, 406) },
+    },
+    validatorCompiler: () => () => true,
+    preSerialization: async (request, reply, payload) => {
+      // What @fastify/sse answers by itself gets a code like every other error.
+      return reply.statusCode === 406
+        ? withCode(payload, new NotAcceptable(shown(request.headers.accept ?? '')))
+        : payload
+    },
+    handler: async (request, reply) => {
+      const { viewer } = request
+      const rooms = readRooms(request.query.rooms, config.maxRoomsPerConnection)
+      for (const room of rooms) if (!mayFollow(viewer, room)) throw new FollowForbidden(viewer.userId, room)
+      const envelope = readBoolean('envelope', request.query.envelope)
+      const after = readAfter(request)
+      app.tidings.attach({ userId: viewer.userId, rooms, envelope, after, sink: shakeHands(reply) })
+    },
+  })
+}
+
+function readRooms(text: unknown, limit: number): string[] {
+  if (text === undefined || text === '') return []
+  if (typeof text !== 'string') throw new InvalidQuery('rooms', shown(String(text)), 'one comma-separated list')
+  const rooms = text.split(',')
+  if (rooms.length > limit) throw new TooManyRooms(rooms.length, limit)
+  for (const room of rooms) if (!isRoom(room)) throw new InvalidRoom(shown(room), 'the query parameter rooms')
+  return rooms
+}
+
+function readBoolean(name: string, text: string | undefined): boolean {
+  if (text === undefined || text === 'false') return false
+  if (text === 'true') return true
+  throw new InvalidQuery(name, shown(String(text)), "'true' or 'false'")
+}
+
+function readAfter(request: FastifyRequest<{ Querystring: StreamQuery }>): Cursor | 'unknown' | null {
+  const header = request.headers['last-event-id']
+  const text = typeof header === 'string' && header !== '' ? header : request.query.last_event_id
+  if (text === undefined || text === '') return null
+  return (typeof text === 'string' ? parseCursor(text) : null) ?? 'unknown'
+}
+
+// Sends the response head and takes the socket out of Fastify's hands.
+function shakeHands(reply: FastifyReply): Writable {
+  // First: else the end of the handler, or its timeout, would end the stream.
+  reply.hijack()
+  const { raw } = reply
+  reply.header('cache-control', 'no-cache, no-transform')
+  // The end of the connection is the end of the body: no chunk framing around frames.
+  raw.useChunkedEncodingByDefault = false
+  reply.header('connection', 'close')
+  reply.sse.keepAlive()
+  reply.sse.sendHeaders()
+  raw.flushHeaders()
+  // Safe to use here: the request is still being answered, so its socket is there.
+  const socket = raw.socket!
+  socket.setKeepAlive(true, KEEPALIVE_MS)
+  return socket
+}
+
+function withCode(payload: unknown, error: InstanceType<typeof NotAcceptable>): object {
+  return { ...(typeof payload === 'object' ? payload : {}), code: error.code, message: error.message }
+}
+
+export default fp(stream, {
+  name: 'tidings-stream',
+  fastify: '5.x',
+  encapsulate: true,
+  dependencies: ['tidings-gateway', 'tidings-auth'],
+})

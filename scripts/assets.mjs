@@ -1,0 +1,10 @@
+// Copies what the compiler leaves behind (Lua scripts, pages) next to the compiled files that read them.
+import { cpSync, readdirSync } from 'node:fs'
+
+const ASSET = /\.(lua|html)$/
+
+for (const folder of ['src', 'plugins']) {
+  for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (ASSET.test(file)) cpSync(`${folder}/${file}`, `dist/${folder}/${file}`)
+  }
+}

@@ -1,0 +1,85 @@
+import type { Cursor } from '../cursor.js'
+import type { Draft, Event, Published } from '../event.js'
+
+/** Why events may be missing: history no longer holds them, the bus forgot everything, or a failover rolled it back. */
+export type GapReason = 'history' | 'reset' | 'failover'
+
+/** Where a bus hands what was published. One per bus. */
+export interface Subscriber {
+  /** Called with every event of every room, in bus order, each once; whatever could not be had comes as a gap instead. */
+  onEvents(events: readonly Event[]): void
+  /** Events of these rooms (`null`: of any room) may be missing before the next event. Called between events, in order. */
+  onGap(rooms: readonly string[] | null, reason: GapReason): void
+  /** The bus can be read again: what failed with `BusUnavailable` is worth another try. */
+  onReady(): void
+  /** The rooms that somebody here follows: after a break only these are read again. */
+  followedRooms(): Iterable<string>
+  /** True when somebody here follows the room. */
+  isFollowed(room: string): boolean
+}
+
+/** A page of what was published to some rooms after a cursor. */
+export interface Replay {
+  /** In bus order, none at or before the cursor asked for, none behind `upTo`. */
+  readonly events: readonly Event[]
+  /** Rooms of which something before `upTo` may be missing. Empty is a proof that nothing is. */
+  readonly lost: readonly string[]
+  /** Everything of these rooms up to here is in `events` (or named in `lost`). */
+  readonly upTo: Cursor
+  /** True when more lies behind `upTo`: ask again from there. */
+  readonly hasMore: boolean
+}
+
+/** How the bus is, for probes and metrics. */
+export interface BusHealth {
+  /** `starting`: never connected so far. `degraded`: streams are useful, but publishing or catching up may not work. */
+  readonly status: 'ok' | 'degraded' | 'starting'
+  /** What is wrong, for people; never holds a credential. */
+  readonly reason: string | null
+  /** How long this replica's own message last took through the bus, in ms; `null` when unknown. */
+  readonly lagMs: number | null
+}
+
+/**
+ * What all replicas share: puts events in one order, keeps their history and announces them to every replica.
+ * Order is one over all rooms, but a history ends: `replay` proves what is whole and names what is not.
+ */
+export interface Bus {
+  /**
+   * Starts to deliver to `subscriber`; resolves at once and connects in the background, as often as it takes.
+   * Call it once, before anything else.
+   */
+  connect(subscriber: Subscriber): Promise<void>
+  /**
+   * Publishes all drafts as one atomic step, or none; answers them in order. A draft whose key was used within 5 minutes is
+   * not published again and answers the first result with `duplicate: true`.
+   * @throws BusUnavailable  nothing was published
+   * @throws BusUncertain    the answer was lost; repeating with the same keys is safe
+   * @throws Closed          after close
+   */
+  publish(drafts: readonly Draft[]): Promise<Published[]>
+  /**
+   * What `rooms` got after `after`. Synchronous when memory can tell.
+   * @throws BusUnavailable  cannot be known now; `onReady` says when to try again
+   */
+  replay(after: Cursor, rooms: readonly string[]): Replay | Promise<Replay>
+  /** Everything up to here was handed to the subscriber; `null` until the bus was first reached. */
+  readonly position: Cursor | null
+  health(): BusHealth
+  /** Idempotent: refuses new publishes, waits for those under way (2 s at most), releases everything. */
+  close(): Promise<void>
+}
+
+/** Limits that every bus keeps. */
+export interface BusOptions {
+  /** Events kept per room. */
+  readonly historySize: number
+  /** How long an event is kept, in ms. */
+  readonly historyTtlMs: number
+}
+
+/** How long an idempotency key is remembered. */
+export const KEY_TTL_MS = 300_000
+
+/** Rooms whose last position is remembered; older ones are forgotten together, up to a known seq. */
+export const ROOMS_LIMIT = 100_000

@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto'
+import { type Cursor, formatCursor } from '../cursor.js'
+import { Closed } from '../errors.js'
+import type { Draft, Event, Published } from '../event.js'
+import { type Bus, type BusHealth, type BusOptions, KEY_TTL_MS, type Replay, type Subscriber } from './bus.js'
+import { History } from './history.js'
+import { mergeReplay } from './replay.js'
+
+const HISTORY_LIMIT_BYTES = 128 * 1024 * 1024
+const KEYS_LIMIT = 100_000
+const TRIM_INTERVAL_MS = 30_000
+
+/** Options of the memory bus. */
+export interface MemoryBusOptions extends BusOptions {
+  /** The clock, in ms since 1970. */
+  readonly now?: () => number
+}
+
+/** The bus of a single process. Its order and history end with the process: an old cursor then reads as loss. */
+export class MemoryBus implements Bus {
+  readonly #epoch = randomBytes(5).toString('hex')
+  readonly #now: () => number
+  readonly #history: History
+  readonly #keys = new Map<string, { published: Published; until: number }>()
+  #subscriber: Subscriber | null = null
+  #seq = 0
+  #trimTimer: NodeJS.Timeout | null = null
+  #isClosed = false
+
+  constructor(options: MemoryBusOptions) {
+    this.#now = options.now ?? Date.now
+    this.#history = new History({ ...options, limitBytes: HISTORY_LIMIT_BYTES, now: this.#now }, 0)
+  }
+
+  async connect(subscriber: Subscriber): Promise<void> {
+    this.#subscriber = subscriber
+    this.#trimTimer = setInterval(() => this.#history.trim(), TRIM_INTERVAL_MS).unref()
+  }
+
+  async publish(drafts: readonly Draft[]): Promise<Published[]> {
+    if (this.#isClosed) throw new Closed('bus')
+    const at = this.#now()
+    const events: Event[] = []
+    const published = drafts.map(draft => {
+      const first = this.#firstWithKey(draft.key, at)
+      if (first !== undefined) return { ...first, duplicate: true }
+      const event = this.#append(draft, at)
+      events.push(event)
+      const answer = { id: formatCursor(event.cursor), room: event.room, at }
+      this.#rememberKey(draft.key, answer, at)
+      return answer
+    })
+    if (events.length > 0) this.#subscriber?.onEvents(events)
+    return published
+  }
+
+  replay(after: Cursor, rooms: readonly string[]): Replay {
+    const upTo = this.position
+    if (after.epoch !== this.#epoch || after.seq > this.#seq) return { events: [], lost: rooms, upTo, hasMore: false }
+    return mergeReplay(this.#history, after.seq, rooms, upTo)
+  }
+
+  get position(): Cursor {
+    return { epoch: this.#epoch, seq: this.#seq }
+  }
+
+  health(): BusHealth {
+    return { status: 'ok', reason: null, lagMs: 0 }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    if (this.#trimTimer !== null) clearInterval(this.#trimTimer)
+    this.#trimTimer = null
+    this.#subscriber = null
+  }
+
+  #append(draft: Draft, at: number): Event {
+    this.#seq++
+    const { room, type, data, ephemeral } = draft
+    const event = { cursor: this.position, room, type, at, data, ephemeral }
+    this.#history.append(event)
+    return event
+  }
+
+  #firstWithKey(key: string | undefined, at: number): Published | undefined {
+    if (key === undefined) return undefined
+    const first = this.#keys.get(key)
+    return first !== undefined && first.until > at ? first.published : undefined
+  }
+
+  #rememberKey(key: string | undefined, published: Published, at: number): void {
+    if (key === undefined) return
+    this.#keys.delete(key)
+    this.#keys.set(key, { published, until: at + KEY_TTL_MS })
+    // Oldest first: stops at the first that is still good, unless there are too many.
+    for (const [old, { until }] of this.#keys) {
+      if (until > at && this.#keys.size <= KEYS_LIMIT) break
+      this.#keys.delete(old)
+    }
+  }
+}

@@ -1,0 +1,274 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { InvalidConfig } from './errors.js'
+
+// One schema: names, defaults, limits and the README's table come from here. `env` is the variable's name; embedding
+// applications use the property's.
+
+const text = (env: string, description: string, options = {}) =>
+  Type.String({ env, description, minLength: 1, ...options })
+const optional = (env: string, description: string, options = {}) => Type.Optional(text(env, description, options))
+const count = (env: string, value: number, minimum: number, maximum: number, description: string) =>
+  Type.Integer({ env, description, default: value, minimum, maximum })
+
+/** Everything that can be configured. */
+export const ConfigSchema = Type.Object(
+  {
+    host: text('HOST', 'address to listen on', { default: '127.0.0.1' }),
+    port: count('PORT', 3_000, 0, 65_535, 'port to listen on; 0 picks a free one'),
+    adminPort: Type.Optional(
+      Type.Integer({
+        env: 'ADMIN_PORT',
+        minimum: 0,
+        maximum: 65_535,
+        description: 'moves probes and metrics to a port of their own',
+      }),
+    ),
+    adapter: Type.Union([Type.Literal('memory'), Type.Literal('redis')], {
+      env: 'SSE_ADAPTER',
+      default: 'memory',
+      description: 'memory (one replica) or redis (many)',
+    }),
+    redisUrl: optional('REDIS_URL', 'redis://, rediss://, redis+sentinel://h1,h2/name or redis+cluster://h1,h2', {
+      pattern: '^(redis|rediss|redis\\+sentinel|rediss\\+sentinel|redis\\+cluster|rediss\\+cluster)://.+$',
+      allowed: 'a redis://, rediss://, redis+sentinel:// or redis+cluster:// URL',
+      secret: true,
+    }),
+    redisPrefix: text('REDIS_PREFIX', 'what every key and channel starts with', {
+      default: 'tidings:',
+      pattern: '^[\\x21-\\x7a|~]{1,64}$',
+      allowed: '1-64 printable ASCII characters without space, { and }',
+    }),
+    redisWaitReplicas: count(
+      'REDIS_WAIT_REPLICAS',
+      0,
+      0,
+      10,
+      'Redis replicas that must have an event before it is answered 202',
+    ),
+    redisWaitMs: count('REDIS_WAIT_MS', 500, 1, 10_000, 'how long to wait for them'),
+    jwtSecret: optional('JWT_SECRET', 'HS256 secret', {
+      minLength: 32,
+      allowed: 'at least 32 characters',
+      secret: true,
+    }),
+    jwtPublicKey: optional('JWT_PUBLIC_KEY', 'RS256, ES256 or EdDSA public key: PEM, or the path of a PEM file'),
+    jwksUrl: optional('JWKS_URL', 'where public keys are published', {
+      pattern: '^https?://.+$',
+      allowed: 'an http(s):// URL',
+    }),
+    jwtIssuer: optional('JWT_ISSUER', 'required issuer (iss)'),
+    jwtAudience: optional('JWT_AUDIENCE', 'required audience (aud)'),
+    authCookie: optional('AUTH_COOKIE', 'name of a cookie that holds the JWT', {
+      pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+      allowed: 'a cookie name',
+    }),
+    apiKeys: optional('API_KEYS', "servers' keys: name=key,name=key with publish patterns after bars", {
+      secret: true,
+    }),
+    corsOrigins: Type.Array(Type.String({ pattern: '^https?://[^/\\s,]+$' }), {
+      env: 'CORS_ORIGINS',
+      default: [],
+      description: 'origins whose pages may read and publish, credentials allowed',
+      allowed: 'comma-separated origins such as https://app.example',
+    }),
+    historySize: count('HISTORY_SIZE', 256, 0, 100_000, 'events kept per room'),
+    historyTtlMs: count('HISTORY_TTL_MS', 3_600_000, 1, 2_592_000_000, 'how long an event is kept'),
+    heartbeatMs: count('HEARTBEAT_MS', 25_000, 1_000, 60_000, 'a silent stream gets a heartbeat after this long'),
+    connectionMaxAgeMs: count(
+      'CONNECTION_MAX_AGE_MS',
+      3_600_000,
+      0,
+      86_400_000,
+      'a stream ends after this long, jittered by 20 %; 0 for never',
+    ),
+    maxConnections: count('MAX_CONNECTIONS', 10_000, 1, 1_000_000, 'streams per replica'),
+    maxConnectionsPerUser: count('MAX_CONNECTIONS_PER_USER', 20, 1, 1_000_000, 'streams per user and replica'),
+    maxRoomsPerConnection: count('MAX_ROOMS_PER_CONNECTION', 100, 1, 1_000, 'rooms one stream may ask for'),
+    maxEventBytes: count('MAX_EVENT_BYTES', 65_536, 1, 1_048_576, "bytes of one event's data"),
+    queueLimitBytes: count('QUEUE_LIMIT_BYTES', 1_048_576, 16_384, 268_435_456, 'bytes that may wait for one reader'),
+    rateLimitPublish: count(
+      'RATE_LIMIT_PUBLISH',
+      0,
+      0,
+      10_000_000,
+      'publish requests per second and publisher; 0 for no limit',
+    ),
+    rateLimitConnect: count(
+      'RATE_LIMIT_CONNECT',
+      0,
+      0,
+      10_000_000,
+      'new streams per minute and viewer; 0 for no limit',
+    ),
+    drainDelayMs: count('DRAIN_DELAY_MS', 0, 0, 600_000, 'shutdown: time between not being ready and ending streams'),
+    drainWindowMs: count('DRAIN_WINDOW_MS', 20_000, 0, 600_000, 'shutdown: time over which streams end'),
+    tlsCert: optional('TLS_CERT', 'path of a PEM certificate chain: serves HTTPS with HTTP/2 and HTTP/1.1'),
+    tlsKey: optional('TLS_KEY', 'path of its PEM key'),
+    logLevel: Type.Union(
+      [
+        Type.Literal('fatal'),
+        Type.Literal('error'),
+        Type.Literal('warn'),
+        Type.Literal('info'),
+        Type.Literal('debug'),
+        Type.Literal('trace'),
+        Type.Literal('silent'),
+      ],
+      { env: 'LOG_LEVEL', default: 'info', description: 'least important log line written' },
+    ),
+    trustProxy: text('TRUST_PROXY', 'true, false, a number of hops, or addresses and ranges of proxies', {
+      default: 'false',
+    }),
+    auth: Type.Optional(
+      Type.Literal('none', {
+        env: 'AUTH',
+        description: 'none: says on purpose that there are no credentials (loopback only)',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type Config = Static<typeof ConfigSchema>
+
+/** A variable of the README's table. */
+export interface Variable {
+  readonly name: keyof Config
+  readonly env: string
+  readonly description: string
+  readonly default: unknown
+}
+
+/** Every variable, in the order of the table. */
+export const VARIABLES: readonly Variable[] = Object.entries(ConfigSchema.properties).map(([name, schema]) => ({
+  // Safe: the entries of an object schema's properties are the type's keys.
+  name: name as keyof Config,
+  env: String(schema.env),
+  description: String(schema.description),
+  default: schema.default,
+}))
+
+/**
+ * The configuration that the environment describes. An empty variable counts as not set.
+ * @throws InvalidConfig  lists every bad or contradictory variable by name, value and what is allowed
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given: Record<string, unknown> = {}
+  for (const { name, env: variable } of VARIABLES) {
+    const value = env[variable]
+    if (value !== undefined && value !== '') given[name] = fromText(ConfigSchema.properties[name], value)
+  }
+  return check(given, name => ConfigSchema.properties[name].env)
+}
+
+/**
+ * The configuration that an embedding application describes.
+ * @throws InvalidConfig  lists every bad option by name, value and what is allowed
+ */
+export function checkOptions(options: Partial<Config>): Config {
+  return check({ ...options }, name => name)
+}
+
+/** True when nothing says how viewers are known: anybody is whoever they say. */
+export function isOpen(config: Config): boolean {
+  const { jwtSecret, jwtPublicKey, jwksUrl, apiKeys } = config
+  return [jwtSecret, jwtPublicKey, jwksUrl, apiKeys].every(credential => credential === undefined)
+}
+
+/** True for addresses that only this machine can reach. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+}
+
+type NameOf = (name: keyof Config) => string
+
+function check(given: Record<string, unknown>, nameOf: NameOf): Config {
+  const problems = Object.keys(given)
+    .filter(name => !(name in ConfigSchema.properties))
+    .map(name => `${name} is not an option`)
+  for (const { name } of VARIABLES) {
+    const schema: TSchema = ConfigSchema.properties[name]
+    given[name] ??= structuredClone(schema.default)
+    const value = given[name]
+    if (value === undefined) delete given[name]
+    else if (!Value.Check(schema, value)) {
+      problems.push(`${nameOf(name)} is ${shownValue(schema, value)} but must be ${allowedBy(schema)}`)
+    }
+  }
+  // Contradictions can only be told between values that are good by themselves.
+  if (problems.length === 0 && Value.Check(ConfigSchema, given)) {
+    problems.push(...contradictions(given, nameOf))
+    if (problems.length === 0) return given
+  }
+  throw new InvalidConfig(problems.join('\n'))
+}
+
+function contradictions(config: Config, nameOf: NameOf): string[] {
+  const problems: string[] = []
+  const say = (isWrong: boolean, problem: string) => isWrong && problems.push(problem)
+  const [adapter, url] = [nameOf('adapter'), nameOf('redisUrl')]
+  say(
+    config.adapter === 'redis' && config.redisUrl === undefined,
+    `${url} is not set but ${adapter} is 'redis', which needs it`,
+  )
+  say(
+    config.adapter === 'memory' && config.redisUrl !== undefined,
+    `${url} is set but ${adapter} is 'memory'; set ${adapter} to 'redis' or remove ${url}`,
+  )
+  say(
+    config.adapter === 'memory' && config.redisWaitReplicas > 0,
+    `${nameOf('redisWaitReplicas')} is ${config.redisWaitReplicas} but ${adapter} is 'memory', which has no replicas`,
+  )
+  say(
+    config.queueLimitBytes < 4 * config.maxEventBytes,
+    `${nameOf('queueLimitBytes')} is ${config.queueLimitBytes} but must be at least 4 times ${nameOf('maxEventBytes')} (${4 * config.maxEventBytes})`,
+  )
+  say(
+    (config.tlsCert === undefined) !== (config.tlsKey === undefined),
+    `${nameOf('tlsCert')} and ${nameOf('tlsKey')} must be set together`,
+  )
+  say(
+    config.adminPort !== undefined && config.adminPort !== 0 && config.adminPort === config.port,
+    `${nameOf('adminPort')} is ${config.port}, the same as ${nameOf('port')}; use another or leave it out`,
+  )
+  say(
+    !isOpen(config) && config.auth === 'none',
+    `${nameOf('auth')} is 'none' but credentials are configured; remove one or the other`,
+  )
+  const verifiers = (['jwtSecret', 'jwtPublicKey', 'jwksUrl'] as const).filter(name => config[name] !== undefined)
+  say(
+    verifiers.length > 1,
+    `${verifiers.map(nameOf).join(' and ')} are set together; tokens are verified by exactly one of them`,
+  )
+  for (const name of ['jwtIssuer', 'jwtAudience', 'authCookie'] as const) {
+    say(
+      config[name] !== undefined && verifiers.length === 0,
+      `${nameOf(name)} is set but nothing verifies tokens; set ${nameOf('jwtSecret')}, ${nameOf('jwtPublicKey')} or ${nameOf('jwksUrl')}`,
+    )
+  }
+  return problems
+}
+
+function fromText(schema: TSchema, value: string): unknown {
+  if (schema.type === 'integer') return /^-?\d{1,15}$/.test(value) ? Number(value) : value
+  if (schema.type === 'array')
+    return value
+      .split(',')
+      .map(item => item.trim())
+      .filter(item => item !== '')
+  return value
+}
+
+function shownValue(schema: TSchema, value: unknown): string {
+  if (schema.secret) return 'set to something'
+  return Array.isArray(value) ? `'${value.join(',')}'` : `'${String(value)}'`
+}
+
+function allowedBy(schema: TSchema): string {
+  if (schema.allowed !== undefined) return String(schema.allowed)
+  if (schema.type === 'integer') return `${schema.minimum}-${schema.maximum}`
+  // Safe: the unions here are of literals.
+  if (schema.anyOf !== undefined) return (schema.anyOf as { const: string }[]).map(each => `'${each.const}'`).join(', ')
+  if (schema.const !== undefined) return `'${schema.const}'`
+  return 'a text of at least one character'
+}

@@ -1,0 +1,169 @@
+import type { Writable } from 'node:stream'
+import type { Cursor } from './cursor.js'
+import { COMMENT_FRAME, encodeControl } from './frame.js'
+import type { Owed } from './owed.js'
+import type { Recovery } from './recovery.js'
+
+/** Why the server ended a stream, as `stream.close` says it. */
+export type CloseReason = 'slow' | 'shutdown' | 'expired' | 'revoked' | 'replaced' | 'max-age' | 'overloaded'
+
+/** Every way a connection can end: the server's reasons, and the reader that went away by itself. */
+export type EndReason = CloseReason | 'gone'
+
+/** Whether a reader should come back with the same URL after each reason. */
+export const SHOULD_RECONNECT: Readonly<Record<CloseReason, boolean>> = {
+  slow: true,
+  shutdown: true,
+  expired: false,
+  revoked: false,
+  replaced: false,
+  'max-age': true,
+  overloaded: true,
+}
+
+/** What a connection is made of. */
+export interface ConnectionOptions {
+  readonly id: string
+  readonly userId: string
+  /** Its user's room, `*` and those it asked for; each once. */
+  readonly rooms: readonly string[]
+  /** Data is sent as `{"room","type","at","data"}`. */
+  readonly envelope: boolean
+  /** The socket (HTTP/1.1) or stream (HTTP/2) that takes the bytes. */
+  readonly sink: Writable
+  readonly queueLimitBytes: number
+  /** Ms on a monotonic clock. */
+  readonly now: () => number
+}
+
+/**
+ * One open stream of one user.
+ *
+ *   opening  `stream.open` was not sent; `recovery` holds live events
+ *   open     events flow, through `recovery` while it is not null
+ *   ending   `stream.close` was sent or the queue is full: takes nothing more, waits for the last bytes to leave
+ *   closed   the sink is gone; `owed` is null
+ */
+export class Connection {
+  readonly id: string
+  readonly userId: string
+  readonly rooms: readonly string[]
+  readonly envelope: boolean
+  /** Frames owed to this reader in this tick; the hub's. */
+  owed: Owed | null = null
+  /** Not null while missed events are still to be sent; the gateway's. */
+  recovery: Recovery | null = null
+  /** When something was last written, in ms of the monotonic clock. */
+  lastWriteAt: number
+  readonly openedAt: number
+  #sink: Writable
+  #state: 'opening' | 'open' | 'ending' | 'closed' = 'opening'
+  #endReason: EndReason = 'gone'
+  #endingSince = 0
+  readonly #queueLimitBytes: number
+  readonly #now: () => number
+
+  constructor(options: ConnectionOptions) {
+    this.id = options.id
+    this.userId = options.userId
+    this.rooms = options.rooms
+    this.envelope = options.envelope
+    this.#sink = options.sink
+    this.#queueLimitBytes = options.queueLimitBytes
+    this.#now = options.now
+    this.openedAt = options.now()
+    this.lastWriteAt = this.openedAt
+  }
+
+  /** True once `stream.open` was sent and until the end begins. */
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** True from the first byte of the end on. */
+  get isEnded(): boolean {
+    return this.#state === 'ending' || this.#state === 'closed'
+  }
+
+  /** Why it ended; `gone` when the reader left by itself. */
+  get endReason(): EndReason {
+    return this.#endReason
+  }
+
+  /** True while the reader takes less than it is sent. */
+  get isBackedUp(): boolean {
+    return this.#sink.writableNeedDrain
+  }
+
+  /** Bytes that wait for the reader. */
+  get queuedBytes(): number {
+    return this.#state === 'closed' ? 0 : this.#sink.writableLength
+  }
+
+  /** Sends `stream.open`, the first event of every stream. `id` moves the reader's position; `null` leaves it. */
+  open(resumed: boolean | null, id: Cursor | null, heartbeatMs: number): void {
+    if (this.#state !== 'opening') return
+    this.#state = 'open'
+    const { userId, rooms } = this
+    this.write(encodeControl('stream.open', { connectionId: this.id, userId, rooms, resumed, heartbeatMs }, { id }))
+  }
+
+  /**
+   * Writes whole frames. Never waits and never throws: `full` means that the queue would pass its limit, and that nothing
+   * of this was written.
+   */
+  write(frames: Buffer): 'sent' | 'full' | 'ended' {
+    if (this.isEnded) return 'ended'
+    const queued = this.#sink.writableLength
+    if (queued > 0 && queued + frames.length > this.#queueLimitBytes) return 'full'
+    this.#sink.write(frames)
+    this.lastWriteAt = this.#now()
+    return 'sent'
+  }
+
+  /** Proves that the link is alive while there is no position to send. */
+  writeComment(): void {
+    this.write(COMMENT_FRAME)
+  }
+
+  /** Resolves when the queue is empty or the connection is gone. */
+  async drained(): Promise<void> {
+    if (this.#state === 'closed' || !this.#sink.writableNeedDrain) return
+    await new Promise<void>(resolve => {
+      const done = () => {
+        this.#sink.off('drain', done)
+        this.#sink.off('close', done)
+        resolve()
+      }
+      this.#sink.on('drain', done)
+      this.#sink.on('close', done)
+    })
+  }
+
+  /** Tells the reader why, and when to come back, and ends the stream. What was written before still arrives. Idempotent. */
+  close(reason: CloseReason, retryMs: number): void {
+    if (this.isEnded) return
+    this.#endReason = reason
+    const reconnect = SHOULD_RECONNECT[reason]
+    this.#sink.end(encodeControl('stream.close', { reason, reconnect, retryMs: Math.round(retryMs) }, { retryMs }))
+    this.#state = 'ending'
+    this.#endingSince = this.#now()
+  }
+
+  /** Cuts the link when the last bytes did not leave within `graceMs`: a reader that does not read must not keep memory. */
+  destroyIfStuck(graceMs: number): void {
+    if (this.#state === 'ending' && this.#now() - this.#endingSince >= graceMs) this.#sink.destroy()
+  }
+
+  /** Cuts the link at once. */
+  destroy(): void {
+    this.#sink.destroy()
+  }
+
+  /** To be called when the sink closed. */
+  markClosed(): void {
+    this.#state = 'closed'
+    this.owed = null
+    this.recovery = null
+  }
+}

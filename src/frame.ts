@@ -1,0 +1,59 @@
+import { type Cursor, formatCursor } from './cursor.js'
+import type { Event } from './event.js'
+
+// Pure: events and control events to text/event-stream bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+
+/** A block without meaning that proves the link is alive and moves nothing. */
+export const COMMENT_FRAME = Buffer.from(':\n\n')
+
+const BREAKS = /\r\n|\r|\n/
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these end a field or void an id
+const BAD_IN_FIELD = /[\r\n\u0000]/
+
+/**
+ * The bytes of one event: `id`, `event` and a `data` line for each line of the payload. JSON stays as published; a JSON
+ * string is shown as the lines of its text. With `envelope`, data is `{"room","type","at","data"}` in one line.
+ * @throws TypeError  when id or type could break the frame; the door refuses them before
+ */
+export function encodeEvent(event: Event, envelope: boolean): Buffer {
+  const head = `id: ${field(formatCursor(event.cursor), 'id')}\nevent: ${field(event.type, 'event')}\n`
+  return Buffer.from(`${head}${envelope ? `data: ${envelopeOf(event)}\n` : dataLines(event.data)}\n`)
+}
+
+/** The bytes of a control event; `id` is left out where the reader's position must not move. */
+export function encodeControl(
+  type: `stream.${string}`,
+  data: object,
+  options: { id?: Cursor | null; retryMs?: number } = {},
+): Buffer {
+  const id = options.id ? `id: ${field(formatCursor(options.id), 'id')}\n` : ''
+  const retry = options.retryMs === undefined ? '' : `retry: ${Math.round(options.retryMs)}\n`
+  return Buffer.from(`${retry}${id}event: ${field(type, 'event')}\ndata: ${JSON.stringify(data)}\n\n`)
+}
+
+/** A block that moves the reader's last event id and dispatches nothing. */
+export function encodeHeartbeat(cursor: Cursor): Buffer {
+  return Buffer.from(`id: ${field(formatCursor(cursor), 'id')}\n\n`)
+}
+
+function field(value: string, name: string): string {
+  if (BAD_IN_FIELD.test(value)) throw new TypeError(`${name} ${JSON.stringify(value)} must not hold CR, LF or NUL`)
+  return value
+}
+
+function envelopeOf(event: Event): string {
+  return `{"room":${JSON.stringify(event.room)},"type":${JSON.stringify(event.type)},"at":${event.at},"data":${event.data}}`
+}
+
+function dataLines(json: string): string {
+  if (json.charCodeAt(0) !== 0x22) {
+    if (BREAKS.test(json)) throw new TypeError('JSON data must stand in one line')
+    return `data: ${json}\n`
+  }
+  // Safe: data is valid JSON text that starts with a quote, so it is a string.
+  const text = JSON.parse(json) as string
+  if (!BREAKS.test(text)) return `data: ${text}\n`
+  let lines = ''
+  for (const line of text.split(BREAKS)) lines += `data: ${line}\n`
+  return lines
+}

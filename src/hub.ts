@@ -1,0 +1,147 @@
+import type { Connection } from './connection.js'
+import { EVERYONE, type Event } from './event.js'
+import { encodeEvent } from './frame.js'
+import { Owed } from './owed.js'
+
+/** What the hub counted since it was made. */
+export interface HubCounts {
+  /** Frames handed to connections. */
+  delivered: number
+  /** Bytes written to connections. */
+  bytes: number
+  /** Ephemeral events that a backed-up reader did not get. */
+  skipped: number
+}
+
+// A connection that is owed more than this is written to at once, so that one tick cannot pass its queue limit by itself.
+const EAGER_WRITE_BYTES = 65_536
+
+/**
+ * The local connection map: room -> connections on this replica. Collects what a tick owes to each connection and writes
+ * it once. Plain data: knows no bus, no HTTP and no timers.
+ */
+export class Hub {
+  readonly counts: HubCounts = { delivered: 0, bytes: 0, skipped: 0 }
+  readonly #rooms = new Map<string, Set<Connection>>()
+  readonly #connections = new Set<Connection>()
+  readonly #onFull: (connection: Connection) => void
+  #owing: Connection[] = []
+  // First nodes of this tick, by frame: connections without anything owed start here.
+  #first: Owed | null = null
+  #firstFrame: Buffer | null = null
+
+  /** `onFull` is told of a connection whose queue would pass its limit; it closes it. */
+  constructor(onFull: (connection: Connection) => void) {
+    this.#onFull = onFull
+  }
+
+  /** Every connection on this replica. */
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections
+  }
+
+  /** Connections in this room; `undefined` when there is none. */
+  followers(room: string): ReadonlySet<Connection> | undefined {
+    return room === EVERYONE ? this.#connections : this.#rooms.get(room)
+  }
+
+  /** Every room that somebody here follows. */
+  *followedRooms(): Iterable<string> {
+    if (this.#connections.size > 0) yield EVERYONE
+    yield* this.#rooms.keys()
+  }
+
+  /** Makes events of the connection's rooms reach it from now on. */
+  add(connection: Connection): void {
+    this.#connections.add(connection)
+    for (const room of connection.rooms) {
+      // Everyone follows `*`: the set of all connections serves it.
+      if (room === EVERYONE) continue
+      const followers = this.#rooms.get(room)
+      if (followers === undefined) this.#rooms.set(room, new Set([connection]))
+      else followers.add(connection)
+    }
+  }
+
+  /** Forgets the connection. Idempotent. */
+  remove(connection: Connection): void {
+    if (!this.#connections.delete(connection)) return
+    for (const room of connection.rooms) {
+      const followers = this.#rooms.get(room)
+      if (followers === undefined) continue
+      followers.delete(connection)
+      if (followers.size === 0) this.#rooms.delete(room)
+    }
+  }
+
+  /**
+   * Owes the event to the connections of its room; `flush` writes it. Encodes at most once per form.
+   * Cost: one step a follower.
+   */
+  deliver(event: Event): void {
+    const followers = this.followers(event.room)
+    if (followers === undefined) return
+    let plain: Buffer | null = null
+    let envelope: Buffer | null = null
+    for (const connection of followers) {
+      if (connection.recovery !== null && !this.#passes(connection, event)) continue
+      if (event.ephemeral && connection.isBackedUp) {
+        this.counts.skipped++
+        continue
+      }
+      if (connection.envelope) envelope ??= encodeEvent(event, true)
+      else plain ??= encodeEvent(event, false)
+      this.owe(connection, connection.envelope ? envelope! : plain!)
+    }
+  }
+
+  /** Owes one frame to one connection. */
+  owe(connection: Connection, frame: Buffer): void {
+    this.counts.delivered++
+    if (connection.owed === null) {
+      if (this.#first === null || this.#firstFrame !== frame) {
+        this.#first = new Owed(null, frame)
+        this.#firstFrame = frame
+      }
+      connection.owed = this.#first
+      this.#owing.push(connection)
+    } else {
+      connection.owed = connection.owed.append(frame)
+      if (connection.owed.byteLength > EAGER_WRITE_BYTES) this.#write(connection)
+    }
+  }
+
+  /** True when something waits for `flush`. */
+  get isOwing(): boolean {
+    return this.#owing.length > 0
+  }
+
+  /** Writes to each connection what it is owed, in one piece. */
+  flush(): void {
+    const owing = this.#owing
+    this.#owing = []
+    this.#first = null
+    this.#firstFrame = null
+    for (const connection of owing) this.#write(connection)
+  }
+
+  /** Writes to one connection what it is owed, before something that must follow it. */
+  flushOne(connection: Connection): void {
+    this.#write(connection)
+  }
+
+  #write(connection: Connection): void {
+    const { owed } = connection
+    if (owed === null) return
+    connection.owed = null
+    const result = connection.write(owed.bytes)
+    if (result === 'sent') this.counts.bytes += owed.byteLength
+    else if (result === 'full') this.#onFull(connection)
+  }
+
+  #passes(connection: Connection, event: Event): boolean {
+    if (!connection.recovery!.hold(event)) return false
+    connection.recovery = null
+    return true
+  }
+}

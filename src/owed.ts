@@ -1,0 +1,39 @@
+/**
+ * Frames owed to one or more connections, in order. Connections that are owed the same frames stand on the same node of
+ * a tree, so that their bytes are joined once and shared by all of them.
+ */
+export class Owed {
+  readonly byteLength: number
+  readonly #before: Owed | null
+  readonly #frame: Buffer
+  #next: Owed | null = null
+  #bytes: Buffer | null = null
+
+  constructor(before: Owed | null, frame: Buffer) {
+    this.#before = before
+    this.#frame = frame
+    this.byteLength = frame.length + (before === null ? 0 : before.byteLength)
+  }
+
+  /** These frames and then `frame`: the same node for everyone who asks for the same frame next. */
+  append(frame: Buffer): Owed {
+    if (this.#next === null || this.#next.#frame !== frame) this.#next = new Owed(this, frame)
+    return this.#next
+  }
+
+  /** All frames as one Buffer; joined at the first call. */
+  get bytes(): Buffer {
+    if (this.#bytes === null) this.#bytes = this.#before === null ? this.#frame : this.#join()
+    return this.#bytes
+  }
+
+  #join(): Buffer {
+    const bytes = Buffer.allocUnsafeSlow(this.byteLength)
+    let end = this.byteLength
+    for (let node: Owed | null = this; node !== null; node = node.#before) {
+      end -= node.#frame.length
+      node.#frame.copy(bytes, end)
+    }
+    return bytes
+  }
+}
