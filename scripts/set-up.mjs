@@ -1,0 +1,84 @@
+// What a fresh clone needs before anything of it can run. Plain Node, no dependencies: it is what installs them.
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants, readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+/** Makes node_modules what package-lock.json says. Does nothing, in a few milliseconds, when it is that already. */
+export function installPackages() {
+  if (!isInstalled()) run('npm', ['ci', '--no-audit', '--no-fund'])
+}
+
+/** Compiles everything into dist/. */
+export function build() {
+  run('npm', ['run', '--silent', 'build'])
+}
+
+/**
+ * Resolves with how a Redis can be had: 'redis-server' (on PATH, installed if need be) or 'docker'.
+ * @throws Error  when there is no way, saying how to get one
+ */
+export function ensureRedis() {
+  if (find('redis-server')) return 'redis-server'
+  const asRoot = process.getuid?.() === 0 ? [] : succeeds('sudo', ['-n', 'true']) ? ['sudo', '-n'] : undefined
+  if (find('apt-get') && asRoot) {
+    const [command, ...args] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', '-y']
+    run(command, [...args, 'update'])
+    run(command, [...args, 'install', '--no-install-recommends', 'redis-server'])
+    if (find('redis-server')) return 'redis-server'
+  }
+  if (succeeds('docker', ['info'])) return 'docker'
+  throw new Error(
+    'A Redis is needed and there is none: no redis-server on PATH, no right to install one, no Docker engine.\n' +
+      '  Debian, Ubuntu: sudo apt-get update && sudo apt-get install redis-server\n' +
+      '  macOS:          brew install redis\n' +
+      '  Fedora:         sudo dnf install redis',
+  )
+}
+
+/** Runs a command in the project's folder, its output shown. @throws Error  when it fails */
+export function run(command, args) {
+  const { status, signal, error } = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit' })
+  if (status !== 0)
+    throw new Error(`'${[command, ...args].join(' ')}' failed: ${error ?? signal ?? `exit code ${status}`}`)
+}
+
+/** The full path of a command on PATH (or in the places where Debian keeps daemons), undefined when there is none. */
+export function find(name) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
+  return folders.map(folder => join(folder, name)).find(isExecutable)
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function succeeds(command, args) {
+  return spawnSync(command, args, { stdio: 'ignore', timeout: 10_000 }).status === 0
+}
+
+// By content: the files' times say nothing after a clone, a checkout or a restored cache.
+function isInstalled() {
+  const wanted = packagesIn('package-lock.json')
+  const present = packagesIn(join('node_modules', '.package-lock.json'))
+  if (!wanted || !present) return false
+  return Object.entries(wanted).every(
+    ([path, { version, optional, link }]) =>
+      path === '' || link || present[path]?.version === version || (optional && !present[path]),
+  )
+}
+
+function packagesIn(file) {
+  try {
+    return JSON.parse(readFileSync(join(ROOT, file), 'utf8')).packages
+  } catch {
+    return undefined
+  }
+}
