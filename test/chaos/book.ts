@@ -1,0 +1,171 @@
+import type { Ledger } from './ledger.js'
+import { comparePositions, type Position, showPosition } from './position.js'
+import type { Publication } from './publication.js'
+
+/** A reader was told that events may be missing: by `resumed` other than true, or by stream.gap. */
+export interface Announcement {
+  at: number
+  /** How it was told. */
+  what: string
+  /** null for all. */
+  rooms: readonly string[] | null
+  /** The reader's position before it; none on a first visit. */
+  before: Position | undefined
+  /** When the reader got that position. */
+  sinceAt: number
+  /** The first position that came with it or after it. */
+  after: Position | undefined
+  /** A first visit: what was before is not missed. */
+  isFirst: boolean
+}
+
+const LOG_KEPT = 400
+
+/**
+ * True when this publication lies inside the announced loss: in a named room, behind all that the stream had vouched for
+ * before, not begun after the announcement, and either before the next position or known to its publisher by then.
+ */
+export function covers(told: Announcement, { room, position, sentAt, ackedAt }: Publication): boolean {
+  if (!position || (told.rooms && !told.rooms.includes(room))) return false
+  if (told.before && comparePositions(position, told.before) <= 0) return false
+  if (sentAt >= told.at) return false
+  return ackedAt < told.at || (told.after !== undefined && comparePositions(position, told.after) <= 0)
+}
+
+/** What one reader saw, in order: checks order and repeats as it comes, and keeps what reconciling needs. */
+export class Book {
+  readonly name: string
+  readonly rooms: readonly string[]
+  readonly announcements: Announcement[] = []
+  delivered = 0
+  #ledger: Ledger
+  #seen = new Uint8Array(1024)
+  #position: Position | undefined
+  #positionAt = 0
+  #openedAt = Number.POSITIVE_INFINITY
+  #isGone = false
+  #sentLastEventId = ''
+  #log: { at: number; what: string }[] = []
+
+  constructor(name: string, rooms: readonly string[], ledger: Ledger) {
+    this.name = name
+    this.rooms = rooms
+    this.#ledger = ledger
+  }
+
+  /** A connection attempt, with the Last-Event-ID it sends. */
+  connect(lastEventId: string, at: number, where = ''): void {
+    this.#sentLastEventId = lastEventId
+    this.note(`connects ${where} with last event id '${lastEventId}'`, at)
+  }
+
+  open(resumed: boolean | null, id: string, at: number): void {
+    this.note(`open, resumed ${resumed}, id '${id}'`, at)
+    this.#openedAt = Math.min(this.#openedAt, at)
+    // Null to a reader that named its position is no announcement: pages take null for a first visit.
+    const isFirst = resumed === null && this.#sentLastEventId === ''
+    if (resumed === false || isFirst) this.#announce(`resumed ${resumed}`, null, isFirst, at)
+    if (id !== '') this.#moveTo(id, at)
+  }
+
+  gap(rooms: readonly string[], id: string, at: number): void {
+    this.note(`gap in ${rooms.join(', ')}, id '${id}'`, at)
+    this.#announce('stream.gap', rooms, false, at)
+    if (id !== '') this.#moveTo(id, at)
+  }
+
+  event(n: number, room: string, id: string, at: number): void {
+    this.delivered++
+    const { violations } = this.#ledger
+    const publication = this.#ledger.publications[n]
+    const name = `event ${n} of ${room} (${id})`
+    const context = () => this.logAround(at)
+    if (!publication || publication.room !== room) {
+      violations.add('never published', `${this.name} saw ${name}, which nobody published`, context)
+      return
+    }
+    if (!this.rooms.includes(room))
+      violations.add('wrong room', `${this.name} saw ${name} and does not follow it`, context)
+    this.#ledger.place(publication, id)
+    const position = this.#ledger.positions.read(id)
+    const isBehind = this.#position !== undefined && comparePositions(position, this.#position) <= 0
+    const last = showPosition(this.#position)
+    if (this.hasSeen(n) && (isBehind || !publication.isRepublished)) {
+      violations.add('duplicated', `${this.name} saw ${name} again, after ${last}`, context)
+    } else if (isBehind) {
+      violations.add('reordered', `${this.name} saw ${name} after ${last}`, context)
+    }
+    this.#mark(n)
+    if (!isBehind) this.#setPosition(position, at)
+  }
+
+  /** An id without an event: a heartbeat. */
+  position(id: string, at: number): void {
+    this.#moveTo(id, at)
+  }
+
+  /** The reader is gone for good: what was still on its way to it is not owed. */
+  close(at: number): void {
+    this.#isGone = true
+    this.note('gone', at)
+  }
+
+  /** Remembers something for people who look into a violation. */
+  note(what: string, at: number): void {
+    if (this.#log.length >= LOG_KEPT) this.#log.splice(0, LOG_KEPT / 2)
+    this.#log.push({ at, what })
+  }
+
+  hasSeen(n: number): boolean {
+    return (((this.#seen[n >> 3] ?? 0) >> (n & 7)) & 1) === 1
+  }
+
+  /** False when it was never open, or left for good before its stream vouched for this position. */
+  isOwed({ position }: Publication): boolean {
+    if (this.#openedAt === Number.POSITIVE_INFINITY || !position) return false
+    return !this.#isGone || (this.#position !== undefined && comparePositions(position, this.#position) <= 0)
+  }
+
+  /** The last entries of its log before a time, and the first after it. */
+  logAround(at: number): string[] {
+    const after = this.#log.findIndex(entry => entry.at > at)
+    const middle = after < 0 ? this.#log.length : after
+    return this.#log
+      .slice(Math.max(0, middle - 6), middle + 4)
+      .map(entry => `${Math.round(entry.at)} ms: ${entry.what}`)
+  }
+
+  #announce(what: string, rooms: readonly string[] | null, isFirst: boolean, at: number): void {
+    const before = this.#position
+    this.announcements.push({ at, what, rooms, before, sinceAt: this.#positionAt, after: undefined, isFirst })
+  }
+
+  #moveTo(id: string, at: number): void {
+    const position = this.#ledger.positions.read(id)
+    if (this.#position && comparePositions(position, this.#position) < 0) {
+      const what = `${this.name} was put back from ${showPosition(this.#position)} to ${id}`
+      this.#ledger.violations.add('reordered', what, () => this.logAround(at))
+    }
+    this.#setPosition(position, at)
+  }
+
+  #setPosition(position: Position, at: number): void {
+    this.#position = position
+    this.#positionAt = at
+    for (let last = this.announcements.length - 1; last >= 0; last--) {
+      const told = this.announcements[last]
+      if (!told || told.after) break
+      told.after = position
+    }
+  }
+
+  #mark(n: number): void {
+    const index = n >> 3
+    if (index >= this.#seen.length) {
+      const larger = new Uint8Array(Math.max(index + 1, this.#seen.length * 2))
+      larger.set(this.#seen)
+      this.#seen = larger
+    }
+    this.#seen[index] = (this.#seen[index] ?? 0) | (1 << (n & 7))
+  }
+}

@@ -1,0 +1,194 @@
+import { type Announcement, Book, covers } from './book.js'
+import { Positions, showPosition } from './position.js'
+import type { Publication } from './publication.js'
+import { Violations } from './violation.js'
+
+export interface LedgerCounts {
+  /** Publications by how they ended. */
+  acknowledged: number
+  refused: number
+  uncertain: number
+  /** Events that readers saw. */
+  delivered: number
+  /** Announcements of loss that readers got. */
+  announcements: number
+  /** Acknowledged events that a reader did not see and was told about. The next ones are pairs of event and reader too. */
+  announcedLost: number
+  silentlyLost: number
+  duplicated: number
+  reordered: number
+  /** Published again after Redis forgot the key: allowed, as nobody could know. */
+  republished: number
+}
+
+export interface Reconciliation {
+  counts: LedgerCounts
+  violations: Violations
+}
+
+/**
+ * What was acknowledged against what each reader saw. Pure: it is fed and asked, and knows no clock, socket or process.
+ * README.md beside it says by which rule.
+ */
+export class Ledger {
+  readonly positions = new Positions()
+  readonly violations = new Violations()
+  readonly publications: Publication[] = []
+  #books: Book[] = []
+  #byPosition = new Map<string, number>()
+  #lapses: { from: number; to: number; what: string }[] = []
+
+  /** A reader comes into being, that follows these rooms. */
+  openBook(name: string, rooms: readonly string[]): Book {
+    const book = new Book(name, rooms, this)
+    this.#books.push(book)
+    return book
+  }
+
+  /** Somebody is about to publish: gives the event its number. */
+  send(room: string, by: string, at: number): Publication {
+    const n = this.publications.length
+    const fresh = { n, room, by, sentAt: at, ackedAt: 0, isRepeated: false, isRepublished: false }
+    const publication: Publication = { ...fresh, position: undefined, state: 'sent' }
+    this.publications.push(publication)
+    return publication
+  }
+
+  acknowledge(publication: Publication, id: string, at: number): void {
+    publication.state = 'acknowledged'
+    publication.ackedAt = at
+    this.place(publication, id)
+    publication.position = this.positions.read(id)
+  }
+
+  refuse(publication: Publication): void {
+    if (publication.state === 'sent') publication.state = 'refused'
+  }
+
+  doubt(publication: Publication): void {
+    if (publication.state !== 'acknowledged') publication.state = 'uncertain'
+  }
+
+  /** Between these times Redis lost data, so that losses may be announced; `to` includes the time to notice. */
+  forgive(from: number, to: number, what: string): void {
+    this.#lapses.push({ from, to, what })
+  }
+
+  /** An id was seen with this publication, in an answer or on a stream: each has one, and no other has the same. */
+  place(publication: Publication, id: string): void {
+    const position = this.positions.read(id)
+    const other = this.#byPosition.get(id)
+    if (other === undefined) this.#byPosition.set(id, publication.n)
+    else if (other !== publication.n) {
+      this.violations.add('one position twice', `${id} is of event ${other} and of event ${publication.n}`, () => [])
+    }
+    const known = publication.position
+    publication.position ??= position
+    if (!known || (known.epoch === position.epoch && known.seq === position.seq)) return
+    if (known.epoch !== position.epoch && publication.isRepeated) {
+      publication.isRepublished = true
+      return
+    }
+    const what = `event ${publication.n}, sent ${publication.isRepeated ? 'with one key' : 'once'}, is at ${showPosition(known)} and at ${id}`
+    this.violations.add('two positions', what, () => [])
+  }
+
+  /** How many acknowledged events readers still lack without having been told. Cheap enough to be asked every second. */
+  get owed(): number {
+    let owed = 0
+    this.#eachUnseen((book, publication) => {
+      if (!announcementOf(book, publication)) owed++
+    })
+    return owed
+  }
+
+  /** The account of the run. Ask once, at its end: what is still owed then is silently lost. */
+  reconcile(): Reconciliation {
+    let announcedLost = 0
+    this.#eachUnseen((book, publication) => {
+      const told = announcementOf(book, publication)
+      if (!told) this.#reportLoss(book, publication)
+      else if (!told.isFirst) announcedLost++
+    })
+    for (const book of this.#books) {
+      for (const told of book.announcements)
+        if (!told.isFirst && !this.#isForgiven(told)) reportNeedless(this, book, told)
+    }
+    for (const { n, room, by, state, position } of this.publications) {
+      if (state !== 'refused' || !position) continue
+      const what = `event ${n} of ${room} is at ${showPosition(position)}, though ${by} was told that it was not published`
+      this.violations.add('refused but delivered', what, () => [])
+    }
+    const inState = (state: Publication['state']) => this.publications.filter(one => one.state === state).length
+    const counts = {
+      acknowledged: inState('acknowledged'),
+      refused: inState('refused'),
+      uncertain: inState('uncertain') + inState('sent'),
+      delivered: this.#books.reduce((sum, book) => sum + book.delivered, 0),
+      announcements: this.#books.reduce(
+        (sum, { announcements }) => sum + announcements.filter(told => !told.isFirst).length,
+        0,
+      ),
+      announcedLost,
+      silentlyLost: this.violations.count('silently lost'),
+      duplicated: this.violations.count('duplicated'),
+      reordered: this.violations.count('reordered'),
+      republished: this.publications.filter(one => one.isRepublished).length,
+    }
+    return { counts, violations: this.violations }
+  }
+
+  #eachUnseen(visit: (book: Book, publication: Publication) => void): void {
+    const followers = new Map<string, Book[]>()
+    for (const book of this.#books) {
+      for (const room of book.rooms) followers.set(room, [...(followers.get(room) ?? []), book])
+    }
+    for (const publication of this.publications) {
+      if (publication.state !== 'acknowledged') continue
+      for (const book of followers.get(publication.room) ?? []) {
+        if (!book.hasSeen(publication.n) && book.isOwed(publication)) visit(book, publication)
+      }
+    }
+  }
+
+  #isForgiven({ at, sinceAt }: Announcement): boolean {
+    return this.#lapses.some(({ from, to }) => from <= at && to >= sinceAt)
+  }
+
+  #reportLoss(book: Book, publication: Publication): void {
+    const { n, room, by, sentAt, ackedAt } = publication
+    const place = showPosition(publication.position)
+    this.violations.add(
+      'silently lost',
+      `${book.name} never saw event ${n} of ${room} (${place}) and was not told`,
+      () => [
+        `sent ${ms(sentAt)} by ${by}, acknowledged ${ms(ackedAt)}`,
+        `seen around it: ${this.#neighbours(book, publication)}`,
+        ...book.logAround(ackedAt),
+      ],
+    )
+  }
+
+  #neighbours(book: Book, lost: Publication): string {
+    const seen = this.publications.filter(one => one.position?.rank === lost.position?.rank && book.hasSeen(one.n))
+    const seqOf = (one: Publication) => one.position?.seq ?? 0
+    const seq = seqOf(lost)
+    const before = Math.max(...seen.map(seqOf).filter(other => other < seq))
+    const after = Math.min(...seen.map(seqOf).filter(other => other > seq))
+    return `${Number.isFinite(before) ? before : 'nothing'} before, ${Number.isFinite(after) ? after : 'nothing'} after`
+  }
+}
+
+function announcementOf(book: Book, publication: Publication): Announcement | undefined {
+  return book.announcements.find(told => covers(told, publication))
+}
+
+function reportNeedless(ledger: Ledger, book: Book, told: Announcement): void {
+  const rooms = told.rooms?.join(', ') ?? 'all rooms'
+  const what = `${book.name} was told of a loss in ${rooms} (${told.what}), though Redis had lost nothing`
+  ledger.violations.add('needlessly announced', what, () => book.logAround(told.at))
+}
+
+function ms(at: number): string {
+  return `${Math.round(at)} ms`
+}
