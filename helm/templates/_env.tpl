@@ -16,13 +16,13 @@
   "MAX_ROOMS_PER_CONNECTION" (int $c.maxRoomsPerConnection)
   "MAX_EVENT_BYTES" (int $c.maxEventBytes)
   "QUEUE_LIMIT_BYTES" (int $c.queueLimitBytes)
+  "RATE_LIMIT_PUBLISH" (int $c.rateLimitPublish)
+  "RATE_LIMIT_CONNECT" (int $c.rateLimitConnect)
   "DRAIN_DELAY_MS" (int .Values.drain.delayMs)
   "DRAIN_WINDOW_MS" (int .Values.drain.windowMs)
 -}}
 {{- $optional := dict
   "CORS_ORIGINS" (join "," $c.corsOrigins)
-  "RATE_LIMIT_PUBLISH" $c.rateLimitPublish
-  "RATE_LIMIT_CONNECT" $c.rateLimitConnect
   "JWT_PUBLIC_KEY" $c.jwtPublicKey
   "JWKS_URL" $c.jwksUrl
   "JWT_ISSUER" $c.jwtIssuer

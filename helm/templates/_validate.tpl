@@ -14,6 +14,24 @@
 {{- $wrong = append $wrong "no credentials: a gateway without any is open to everyone and refuses to leave loopback; set secret.existing, secret.apiKeys, secret.jwtSecret, config.jwtPublicKey or config.jwksUrl" -}}
 {{- end -}}
 
+{{- $verifiers := list -}}
+{{- range $name, $value := dict "secret.jwtSecret" $v.secret.jwtSecret "config.jwtPublicKey" $v.config.jwtPublicKey "config.jwksUrl" $v.config.jwksUrl -}}
+{{- if $value -}}
+{{- $verifiers = append $verifiers $name -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (len $verifiers) 1 -}}
+{{- $wrong = append $wrong (printf "%s are set together, but tokens are verified by exactly one of them" (join " and " $verifiers)) -}}
+{{- end -}}
+{{- range $name := list "jwtIssuer" "jwtAudience" "authCookie" -}}
+{{- if and (get $v.config $name) (not $verifiers) (not $v.secret.existing) -}}
+{{- $wrong = append $wrong (printf "config.%s is set but nothing verifies tokens: set secret.jwtSecret, config.jwtPublicKey or config.jwksUrl" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if lt (int64 $v.config.queueLimitBytes) (mul 4 (int64 $v.config.maxEventBytes)) -}}
+{{- $wrong = append $wrong (printf "config.queueLimitBytes is %d but must be at least 4 times config.maxEventBytes %d" (int64 $v.config.queueLimitBytes) (int64 $v.config.maxEventBytes)) -}}
+{{- end -}}
+
 {{- if ne $v.autoscaling.mode "none" -}}
 {{- if gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas) -}}
 {{- $wrong = append $wrong (printf "autoscaling.minReplicas is %d but must not exceed autoscaling.maxReplicas %d" (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
@@ -21,6 +39,9 @@
 {{- if not (dig "requests" "cpu" "" $v.resources) -}}
 {{- $wrong = append $wrong (printf "autoscaling.mode is %s, which measures CPU against resources.requests.cpu: set it" $v.autoscaling.mode) -}}
 {{- end -}}
+{{- end -}}
+{{- if and $scaled (eq (int $v.config.connectionMaxAgeMs) 0) -}}
+{{- $wrong = append $wrong (printf "autoscaling.mode is %s but config.connectionMaxAgeMs is 0: streams would never move to new pods" $v.autoscaling.mode) -}}
 {{- end -}}
 {{- if and $scaled (ge (int $v.autoscaling.connectionsPerPod) (int $v.config.maxConnections)) -}}
 {{- $wrong = append $wrong (printf "autoscaling.connectionsPerPod is %d but must be under config.maxConnections %d: a full pod turns streams away before it could ask for help" (int $v.autoscaling.connectionsPerPod) (int $v.config.maxConnections)) -}}

@@ -22,7 +22,7 @@ export const good = {
   'every variable': [
     base,
     json('config.corsOrigins', ['https://a.example', 'https://b.example']),
-    set('config.rateLimitPublish=1000/1s', 'config.rateLimitConnect=60/1m', 'config.redisWaitReplicas=1'),
+    set('config.rateLimitPublish=1000', 'config.rateLimitConnect=60', 'config.redisWaitReplicas=1'),
     set('config.jwksUrl=https://id.example/keys', 'config.trustProxy=1', 'config.connectionMaxAgeMs=900000'),
   ],
   'an image by digest, from a registry with a password': [
@@ -165,6 +165,26 @@ export const bad = [
     "at '/config/heartbeatMs': maximum: got 90,000",
   ],
   ['an origin with a path', [base, set('config.corsOrigins[0]=https://a.example/x')], "at '/config/corsOrigins/0'"],
+  [
+    'two ways to verify a token',
+    [base, set(`secret.jwtSecret=${'s'.repeat(32)}`, 'config.jwksUrl=https://id.example/keys')],
+    'config.jwksUrl and secret.jwtSecret are set together, but tokens are verified by exactly one of them',
+  ],
+  [
+    'an issuer without a key',
+    [base, set('config.jwtIssuer=me')],
+    'config.jwtIssuer is set but nothing verifies tokens',
+  ],
+  [
+    'a queue that holds no four events',
+    [base, set('config.queueLimitBytes=65536')],
+    'config.queueLimitBytes is 65536 but must be at least 4 times config.maxEventBytes 65536',
+  ],
+  [
+    'scaling streams that never move',
+    [base, set('autoscaling.mode=connections', 'config.connectionMaxAgeMs=0')],
+    'autoscaling.mode is connections but config.connectionMaxAgeMs is 0',
+  ],
   ['no replicas', [base, set('replicaCount=0')], "at '/replicaCount': minimum: got 0, want 1"],
   [
     'a target at the limit',

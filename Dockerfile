@@ -1,0 +1,39 @@
+# Any Node of version 24 or newer; an older one does not know the option in CMD that sizes the heap to the container.
+ARG BASE=node:24-slim
+
+FROM ${BASE} AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc tsconfig.json ./
+RUN npm ci --ignore-scripts
+COPY src src
+COPY plugins plugins
+COPY scripts/assets.mjs scripts/assets.mjs
+RUN npm run build
+
+FROM ${BASE} AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts --omit=dev
+
+FROM ${BASE}
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Tidings" \
+      org.opencontainers.image.description="A Server-Sent Events gateway with exact resume and many replicas over Redis" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+WORKDIR /app
+# Owned by root and run as somebody else: what is compromised cannot change the program.
+COPY --chown=0:0 --chmod=0644 package.json LICENSE ./
+COPY --chown=0:0 --chmod=0644 scripts/healthcheck.mjs scripts/healthcheck.mjs
+COPY --chown=0:0 --from=dependencies /app/node_modules node_modules
+COPY --chown=0:0 --from=build /app/dist/src dist/src
+COPY --chown=0:0 --from=build /app/dist/plugins dist/plugins
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000
+EXPOSE 3000
+# A number, so that Kubernetes can tell that it is not root.
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["node", "scripts/healthcheck.mjs"]
+# Queues of slow readers live outside the heap: the heap gets 60 % of the container's memory, they and the rest 40 %.
+CMD ["node", "--max-old-space-size-percentage=60", "dist/src/server.js"]
