@@ -1,0 +1,30 @@
+import { SignJWT } from 'jose'
+
+/** What a token for trying out says. */
+export interface TokenRequest {
+  /** The gateway's `JWT_SECRET`. */
+  readonly secret: string
+  /** The user. */
+  readonly sub: string
+  /** Room patterns the user may follow beside their own room and `*`. */
+  readonly follow?: readonly string[]
+  /** Room patterns the user may publish to. */
+  readonly publish?: readonly string[]
+  readonly ttlSeconds: number
+  readonly issuer?: string
+  readonly audience?: string
+}
+
+/** A JWT (HS256) that a gateway with this secret accepts from now on, for `ttlSeconds`. */
+export async function mintToken(request: TokenRequest): Promise<string> {
+  const { secret, sub, follow = [], publish = [], ttlSeconds, issuer, audience } = request
+  const issuedAt = Math.floor(Date.now() / 1_000)
+  const token = new SignJWT({ tidings: { follow, publish } })
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .setSubject(sub)
+    .setIssuedAt(issuedAt)
+    .setExpirationTime(issuedAt + ttlSeconds)
+  if (issuer !== undefined) token.setIssuer(issuer)
+  if (audience !== undefined) token.setAudience(audience)
+  return token.sign(new TextEncoder().encode(secret))
+}
