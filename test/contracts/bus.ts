@@ -1,0 +1,421 @@
+import fc from 'fast-check'
+import type { Test } from 'tap'
+import type { Bus, BusOptions, GapReason } from '../../src/bus/bus.js'
+import { type Cursor, formatCursor, parseCursor } from '../../src/cursor.js'
+import { createDraft, type Draft, type Event } from '../../src/event.js'
+import { waitFor } from '../helpers/deadline.js'
+
+/** Makes a bus with a history of its own that nobody used before; it is closed by the suite. */
+export type CreateBus = (t: Test, options: BusOptions) => Bus | Promise<Bus>
+
+const ROOMY = { historySize: 1_000, historyTtlMs: 60_000 }
+
+/** What a subscriber was told, in order. */
+export interface Heard {
+  readonly events: Event[]
+  readonly gaps: { rooms: readonly string[] | null; reason: GapReason }[]
+  /** How often the bus said that it can be read again. */
+  ready: number
+}
+
+/** Connects a bus to a subscriber that follows everything, and waits until the bus was reached. */
+export async function listenTo(t: Test, bus: Bus, follows?: readonly string[]): Promise<Heard> {
+  const heard: Heard = { events: [], gaps: [], ready: 0 }
+  t.teardown(() => bus.close())
+  await bus.connect({
+    onEvents: events => void heard.events.push(...events),
+    onGap: (rooms, reason) => void heard.gaps.push({ rooms, reason }),
+    onReady: () => void heard.ready++,
+    followedRooms: () => follows ?? [],
+    isFollowed: room => follows === undefined || follows.includes(room),
+  })
+  await waitFor(() => bus.position, 10_000, 'the bus to be reached')
+  return heard
+}
+
+/** A checked event. */
+export function draft(room: string, data: unknown, more: { key?: string; ephemeral?: boolean; type?: string } = {}) {
+  return createDraft(room, { type: 'tick', data: JSON.stringify(data), ...more }, 1_048_576, 'the test')
+}
+
+/** Publishes one event and answers its position. */
+export async function publishOne(bus: Bus, event: Draft): Promise<Cursor> {
+  const [published] = await bus.publish([event])
+  return parseCursor(published!.id)!
+}
+
+/** Every page behind `after`: all events, and every room that a page called lost. */
+export async function readAll(bus: Bus, after: Cursor, rooms: readonly string[]) {
+  const events: Event[] = []
+  const lost = new Set<string>()
+  for (let from = after; ; ) {
+    const page = await bus.replay(from, rooms)
+    events.push(...page.events)
+    for (const room of page.lost) lost.add(room)
+    if (!page.hasMore) return { events, lost: [...lost], upTo: page.upTo }
+    from = page.upTo
+  }
+}
+
+/** The payloads of events, parsed. */
+export function payloads(events: readonly Event[]): unknown[] {
+  return events.map(event => JSON.parse(event.data))
+}
+
+/** What every bus must do. `createBus` makes one; each test has its own. */
+export function testBus(t: Test, createBus: CreateBus): void {
+  const open = async (t: Test, options: Partial<BusOptions> = {}) => {
+    const bus = await createBus(t, { ...ROOMY, ...options })
+    const heard = await listenTo(t, bus)
+    return { bus, heard, start: bus.position! }
+  }
+  const until = (heard: Heard, count: number) =>
+    waitFor(() => heard.events.length >= count, 10_000, `${count} events at the subscriber`)
+
+  t.test(
+    'an event reaches the subscriber with its room, type, data and time, under the id that was answered',
+    async t => {
+      const { bus, heard } = await open(t)
+      const before = Date.now()
+      const [published] = await bus.publish([draft('user:42', { jobId: 7 }, { type: 'job.complete' })])
+      await until(heard, 1)
+      const [event] = heard.events
+      t.equal(formatCursor(event!.cursor), published!.id)
+      t.match(event, {
+        room: 'user:42',
+        type: 'job.complete',
+        data: '{"jobId":7}',
+        ephemeral: false,
+        at: published!.at,
+      })
+      t.equal(published!.room, 'user:42')
+      t.ok(Math.abs(published!.at - before) < 5_000, 'the time is now')
+      t.notOk('duplicate' in published!, 'the first is no duplicate')
+    },
+  )
+
+  t.test('order is one and the same for answers, subscriber and history under concurrent publishers', async t => {
+    const { bus, heard, start } = await open(t)
+    const ids: string[] = []
+    const publisher = async (name: number) => {
+      for (let n = 0; n < 40; n++) {
+        const [published] = await bus.publish([draft(`room:${n % 3}`, { name, n })])
+        ids.push(published!.id)
+      }
+    }
+    await Promise.all(Array.from({ length: 10 }, (_, name) => publisher(name)))
+    await until(heard, 400)
+    const seqs = heard.events.map(event => event.cursor.seq)
+    t.same(
+      seqs,
+      [...seqs].sort((a, b) => a - b),
+      'in order of seq',
+    )
+    t.equal(new Set(seqs).size, 400, 'no position twice')
+    t.equal(seqs.at(-1)! - seqs[0]!, 399, 'seq is contiguous over all rooms')
+    t.same(new Set(heard.events.map(event => formatCursor(event.cursor))), new Set(ids))
+    for (let name = 0; name < 10; name++) {
+      const own = heard.events.map(event => JSON.parse(event.data)).filter(data => data.name === name)
+      t.same(
+        own.map(data => data.n),
+        Array.from({ length: 40 }, (_, n) => n),
+        `publisher ${name} is in its own order`,
+      )
+    }
+    const { events, lost } = await readAll(bus, start, ['room:0', 'room:1', 'room:2'])
+    t.same(lost, [])
+    t.same(events, heard.events, 'history holds the same events in the same order')
+  })
+
+  t.test('a batch is published whole, in its order and without anything between', async t => {
+    const { bus, heard } = await open(t)
+    const batch = (name: string) => Array.from({ length: 50 }, (_, n) => draft(`room:${n % 5}`, `${name}${n}`))
+    const answers = await Promise.all([bus.publish(batch('a')), bus.publish(batch('b')), bus.publish(batch('c'))])
+    await until(heard, 150)
+    for (const answer of answers) {
+      t.equal(answer.length, 50)
+      const seqs = answer.map(published => parseCursor(published.id)!.seq)
+      t.same(
+        seqs,
+        seqs.map((_, n) => seqs[0]! + n),
+        'one after the other',
+      )
+      t.same(
+        answer.map(published => published.room),
+        batch('').map(each => each.room),
+      )
+    }
+  })
+
+  t.test('a resume from every position gives exactly what was published behind it', async t => {
+    const { bus, heard, start } = await open(t)
+    for (let n = 0; n < 30; n++) await bus.publish([draft(n % 2 === 0 ? 'even' : 'odd', n)])
+    await until(heard, 30)
+    const positions = [start, ...heard.events.map(event => event.cursor)]
+    for (const [n, after] of positions.entries()) {
+      const both = await readAll(bus, after, ['odd', 'even'])
+      t.same(
+        payloads(both.events),
+        Array.from({ length: 30 - n }, (_, i) => n + i),
+      )
+      t.same(both.lost, [])
+      const odd = await readAll(bus, after, ['odd'])
+      t.same(
+        payloads(odd.events),
+        payloads(both.events).filter(value => Number(value) % 2 === 1),
+      )
+      t.same(odd.lost, [])
+      t.equal(formatCursor(odd.upTo), formatCursor(both.upTo), 'complete up to the same position')
+    }
+  })
+
+  t.test('a resume while events keep arriving misses nothing and repeats nothing', async t => {
+    const { bus, heard, start } = await open(t)
+    const total = 300
+    const publishing = (async () => {
+      for (let n = 0; n < total; n++) await bus.publish([draft('room', n)])
+    })()
+    const seen: Event[] = []
+    let after = start
+    while (seen.length < total) {
+      const page = await bus.replay(after, ['room'])
+      t.same(page.lost, [])
+      seen.push(...page.events)
+      after = page.upTo
+      await new Promise(resolve => setImmediate(resolve))
+    }
+    await publishing
+    await until(heard, total)
+    t.same(
+      payloads(seen),
+      Array.from({ length: total }, (_, n) => n),
+    )
+    t.same(seen, heard.events)
+  })
+
+  t.test('history trimmed by count is called lost for what it no longer has, and whole for what it has', async t => {
+    const { bus, start } = await open(t, { historySize: 5 })
+    const positions: Cursor[] = []
+    for (let n = 0; n < 12; n++) positions.push(await publishOne(bus, draft('room', n)))
+    t.same((await readAll(bus, start, ['room'])).lost, ['room'])
+    for (const [n, after] of positions.entries()) {
+      const { events, lost } = await readAll(bus, after, ['room', 'quiet'])
+      // A bus may keep more than it must; it must never call whole what is not.
+      if (lost.length === 0)
+        t.same(
+          payloads(events),
+          Array.from({ length: 11 - n }, (_, i) => n + 1 + i),
+        )
+      else t.same(lost, ['room'])
+      if (n >= 6) t.same(lost, [], 'the newest five are there')
+    }
+  })
+
+  t.test('a history size of 0 keeps nothing and never calls a missed event complete', async t => {
+    const { bus, start } = await open(t, { historySize: 0 })
+    const position = await publishOne(bus, draft('room', 1))
+    t.same((await readAll(bus, start, ['room'])).lost, ['room'])
+    t.same(await readAll(bus, position, ['room']), { events: [], lost: [], upTo: position })
+  })
+
+  t.test('history trimmed by age is called lost, also when newer events follow', async t => {
+    const { bus, start } = await open(t, { historyTtlMs: 30 })
+    const first = await publishOne(bus, draft('room', 1))
+    const isLost = async () => {
+      const { events, lost } = await readAll(bus, start, ['room'])
+      if (lost.length === 0) t.same(payloads(events), [1], 'what is not lost is there')
+      return lost.length > 0
+    }
+    await waitFor(isLost, 5_000, 'the event to be too old')
+    t.same((await readAll(bus, first, ['room'])).lost, [], 'nothing was missed behind it')
+    const second = await publishOne(bus, draft('room', 2))
+    t.same((await readAll(bus, start, ['room'])).lost, ['room'])
+    const { events, lost } = await readAll(bus, first, ['room'])
+    if (lost.length === 0) t.same(payloads(events), [2])
+    t.same(await readAll(bus, second, ['room']), { events: [], lost: [], upTo: second })
+  })
+
+  t.test('a position of an unknown epoch is never called complete', async t => {
+    const { bus, start } = await open(t)
+    await bus.publish([draft('room', 1)])
+    for (const after of [
+      { epoch: 'nosuch', seq: start.seq },
+      { epoch: '', seq: 0 },
+      { epoch: 'nosuch', seq: 0 },
+    ]) {
+      const { lost, upTo } = await readAll(bus, after, ['room', 'never'])
+      t.same([...lost].sort(), ['never', 'room'])
+      t.equal(upTo.epoch, bus.position!.epoch, 'and a position to go on from is given')
+    }
+  })
+
+  t.test('a position from the future is never called complete', async t => {
+    const { bus } = await open(t)
+    const { epoch, seq } = await publishOne(bus, draft('room', 1))
+    for (const ahead of [1, 1_000, Number.MAX_SAFE_INTEGER - seq]) {
+      const { events, lost } = await readAll(bus, { epoch, seq: seq + ahead }, ['room', 'never'])
+      t.same(events, [])
+      t.same([...lost].sort(), ['never', 'room'])
+    }
+  })
+
+  t.test('a room that was never published to is complete at every position of this epoch', async t => {
+    const { bus, start } = await open(t)
+    t.same((await readAll(bus, start, ['never'])).lost, [])
+    const position = await publishOne(bus, draft('room', 1))
+    for (const after of [start, position]) {
+      t.same(await readAll(bus, after, ['never']), { events: [], lost: [], upTo: position })
+    }
+  })
+
+  t.test('an ephemeral event is delivered, takes a position and no history', async t => {
+    const { bus, heard, start } = await open(t)
+    await bus.publish([draft('room', 1), draft('room', 2, { ephemeral: true }), draft('room', 3)])
+    await bus.publish([draft('other', 4, { ephemeral: true })])
+    await until(heard, 4)
+    t.same(payloads(heard.events), [1, 2, 3, 4])
+    t.same(
+      heard.events.map(event => event.ephemeral),
+      [false, true, false, true],
+    )
+    const { events, lost, upTo } = await readAll(bus, start, ['room', 'other'])
+    t.same(payloads(events), [1, 3])
+    t.same(lost, [], 'an ephemeral event that is gone is no loss')
+    t.equal(upTo.seq, heard.events.at(-1)!.cursor.seq)
+  })
+
+  t.test('the same key twice publishes once and answers the first id', async t => {
+    const { bus, heard, start } = await open(t)
+    const [first] = await bus.publish([draft('room', 1, { key: 'k' })])
+    const [again] = await bus.publish([draft('elsewhere', 2, { key: 'k' })])
+    t.same(again, { ...first, duplicate: true })
+    const [other] = await bus.publish([draft('room', 3, { key: 'k2' })])
+    t.notOk(other!.duplicate)
+    await until(heard, 2)
+    t.same(payloads(heard.events), [1, 3])
+    t.same(payloads((await readAll(bus, start, ['room', 'elsewhere'])).events), [1, 3])
+  })
+
+  t.test('the same key twice in one batch, and in concurrent batches, publishes once', async t => {
+    const { bus, heard } = await open(t)
+    const batch = () => [draft('room', 'a', { key: 'x' }), draft('room', 'b', { key: 'x' }), draft('room', 'c')]
+    const answers = await Promise.all([bus.publish(batch()), bus.publish(batch()), bus.publish(batch())])
+    await until(heard, 4)
+    t.equal(heard.events.filter(event => event.data === '"a"').length, 1)
+    t.equal(heard.events.filter(event => event.data === '"b"').length, 0)
+    t.equal(new Set(answers.flatMap(([a, b]) => [a!.id, b!.id])).size, 1, 'all of them answer the first id')
+    t.equal(answers.flatMap(([a, b]) => [a!, b!]).filter(published => published.duplicate === true).length, 5)
+  })
+
+  t.test('keys and rooms with the names of object members are names like any other', async t => {
+    const { bus, heard, start } = await open(t)
+    const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'user:__proto__']
+    for (const name of names) {
+      const [first] = await bus.publish([draft(name, name, { key: name, type: name })])
+      t.notOk(first!.duplicate)
+      t.ok((await bus.publish([draft(name, name, { key: name })]))[0]!.duplicate)
+    }
+    await until(heard, names.length)
+    const { events, lost } = await readAll(bus, start, names)
+    t.same(
+      events.map(event => event.room),
+      names,
+    )
+    t.same(
+      events.map(event => event.type),
+      names,
+    )
+    t.same(lost, [])
+  })
+
+  const texts = [
+    'a\nb',
+    'a\r\nb',
+    'a\rb',
+    '\n\n',
+    'trailing\n',
+    '\u2028\u2029\u0085',
+    '\u0000',
+    '😀👩‍👩‍👧‍👦 ñ 漢字',
+    '{"not":"parsed"}',
+    '',
+    'x'.repeat(65_534),
+    '漢'.repeat(21_000),
+    '\\"\\\\u0041',
+    'id: 1\nevent: forged\n\n',
+    '%s %d \u007f',
+  ]
+  t.test('text arrives and is kept as it was sent: newlines, emoji, 64 KiB', async t => {
+    const { bus, heard, start } = await open(t)
+    for (const text of texts) await bus.publish([draft('room', text, { type: 'tïck 😀' })])
+    await until(heard, texts.length)
+    t.same(payloads(heard.events), texts)
+    t.equal(heard.events[0]!.type, 'tïck 😀')
+    const { events } = await readAll(bus, start, ['room'])
+    t.same(payloads(events), texts)
+    t.equal(events[0]!.type, 'tïck 😀')
+  })
+
+  t.test('JSON arrives character by character as it was sent: big integers, 1.0, key order, escapes', async t => {
+    const { bus, heard, start } = await open(t)
+    const raw = ['9007199254740993', '1.0', '{"b":1,"a":2,"b":3}', '"\\u0041\\/"', '[ 1 ,2 ]', '-0', '1e400', 'null']
+    const json = fc.sample(fc.json(), 40)
+    for (const data of [...raw, ...json])
+      await bus.publish([createDraft('room', { type: 't', data }, 100_000, 'the test')])
+    await until(heard, raw.length + json.length)
+    t.same(
+      heard.events.map(event => event.data),
+      [...raw, ...json],
+    )
+    t.same((await readAll(bus, start, ['room'])).events, heard.events)
+  })
+
+  t.test('a batch of 1,000 events is published and read back in pages', async t => {
+    const { bus, heard, start } = await open(t, { historySize: 2_000 })
+    const batch = Array.from({ length: 1_000 }, (_, n) => draft(`room:${n % 7}`, n))
+    const answers = await bus.publish(batch)
+    await until(heard, 1_000)
+    t.same(
+      answers.map(published => published.id),
+      heard.events.map(event => formatCursor(event.cursor)),
+    )
+    const rooms = Array.from({ length: 7 }, (_, n) => `room:${n}`)
+    const { events, lost } = await readAll(bus, start, rooms)
+    t.same(lost, [])
+    t.same(
+      payloads(events),
+      Array.from({ length: 1_000 }, (_, n) => n),
+    )
+  })
+
+  t.test('the position is that of the last event handed over, and never runs ahead of it', async t => {
+    const { bus, heard, start } = await open(t)
+    t.equal(bus.health().status, 'ok')
+    const last = await publishOne(bus, draft('room', 1))
+    await until(heard, 1)
+    await waitFor(() => bus.position!.seq === last.seq, 5_000, 'the position to follow')
+    t.equal(bus.position!.epoch, start.epoch)
+    t.same(heard.gaps, [], 'nothing was lost')
+  })
+
+  t.test('a publish after close is refused, and a second close does nothing', async t => {
+    const { bus, heard } = await open(t)
+    await bus.publish([draft('room', 1)])
+    await until(heard, 1)
+    await Promise.all([bus.close(), bus.close()])
+    await bus.close()
+    await t.rejects(bus.publish([draft('room', 2)]), { code: 'TIDINGS_CLOSED', statusCode: 503 })
+    t.equal(heard.events.length, 1)
+  })
+
+  t.test('a publish under way when the bus is closed is answered or refused, never forgotten', async t => {
+    const { bus } = await open(t)
+    const answers = Array.from({ length: 20 }, (_, n) => bus.publish([draft('room', n)]))
+    const settled = Promise.allSettled(answers)
+    await bus.close()
+    for (const each of await settled) {
+      if (each.status === 'rejected') t.match(each.reason, { code: /^TIDINGS_/ })
+      else t.ok(each.value[0]!.id)
+    }
+  })
+}
