@@ -9,10 +9,14 @@ import publishPlugin from '../plugins/publish.js'
 import streamPlugin from '../plugins/stream.js'
 import type { Bus } from './bus/bus.js'
 import { MemoryBus } from './bus/memory.js'
+import { RedisBus } from './bus/redis.js'
 import { type Config, checkOptions } from './config.js'
 import { NotFound } from './errors.js'
 import { shown } from './event.js'
+import { RedisLink } from './redis.js'
 import { version } from './version.js'
+
+const TROUBLE_LOG_MS = 10_000
 
 /** Groups of routes that an embedding application may leave out. */
 export type RouteGroup = 'stream' | 'publish' | 'health'
@@ -71,8 +75,32 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   return app
 }
 
-function createBus(config: Config, _app: FastifyInstance): Bus {
-  return new MemoryBus(config)
+function createBus(config: Config, app: FastifyInstance): Bus {
+  if (config.adapter === 'memory') return new MemoryBus(config)
+  // Trouble repeats while Redis is away; one line a kind and minute is enough.
+  const warn = atMostEvery(TROUBLE_LOG_MS, (what: string, error: unknown) => app.log.warn({ err: error }, what))
+  const link = new RedisLink({
+    url: config.redisUrl!,
+    onTrouble: (error, connection) => warn(`Redis ${connection}: connection trouble, trying again`, error),
+  })
+  return new RedisBus({
+    ...config,
+    link,
+    prefix: config.redisPrefix,
+    waitReplicas: config.redisWaitReplicas,
+    waitMs: config.redisWaitMs,
+    onTrouble: (error, what) => warn(`bus: ${what}`, error),
+  })
+}
+
+function atMostEvery(ms: number, log: (what: string, error: unknown) => void): (what: string, error: unknown) => void {
+  const lastAt = new Map<string, number>()
+  return (what, error) => {
+    const now = performance.now()
+    if (now - (lastAt.get(what) ?? Number.NEGATIVE_INFINITY) < ms) return
+    lastAt.set(what, now)
+    log(what, error)
+  }
 }
 
 function trustOf(text: string): boolean | string | ((address: string, hop: number) => boolean) {

@@ -46,7 +46,7 @@ export const ConfigSchema = Type.Object(
       10,
       'Redis replicas that must have an event before it is answered 202',
     ),
-    redisWaitMs: count('REDIS_WAIT_MS', 500, 1, 10_000, 'how long to wait for them'),
+    redisWaitMs: count('REDIS_WAIT_MS', 500, 1, 1_000, 'how long to wait for them'),
     jwtSecret: optional('JWT_SECRET', 'HS256 secret', {
       minLength: 32,
       allowed: 'at least 32 characters',

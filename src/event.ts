@@ -15,8 +15,8 @@ const ROOM = /^[A-Za-z0-9_.:@/-]{1,200}$/
 const USER = /^[A-Za-z0-9_.:@/-]{1,195}$/
 const KEY = /^[\x20-\x7e]{1,200}$/
 // Control characters would forge frames and log lines; lone surrogates cannot be encoded.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
 const BAD_IN_TYPE =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
   /[\u0000-\u001f\u007f-\u009f\u2028\u2029]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 
 /** What a publisher sends: `data` is any JSON value, or a string that arrives as its lines. */

@@ -1,4 +1,6 @@
+import { existsSync, realpathSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import closeWithGrace from 'close-with-grace'
 import { buildApp } from './app.js'
 import { type Config, isLoopback, isOpen, readConfig } from './config.js'
@@ -48,11 +50,19 @@ function refuseOpenToTheWorld(config: Config): void {
   )
 }
 
-if (process.argv[1] === new URL(import.meta.url).pathname) {
-  serve(process.env).catch((error: unknown) => {
-    process.stderr.write(
-      `${error instanceof InvalidConfig ? `the configuration is not usable:\n${error.message}` : String(error)}\n`,
-    )
+/** `serve` for whoever started the process: what keeps it from starting goes to stderr, in words, and the exit code is 1. */
+export async function main(): Promise<void> {
+  try {
+    await serve(process.env)
+  } catch (error) {
+    const isMistake = error instanceof InvalidConfig
+    process.stderr.write(`${isMistake ? `the configuration is not usable:\n${error.message}` : String(error)}\n`)
     process.exitCode = 1
-  })
+  }
+}
+
+// By real paths: through a link, or with a space in the path, names differ and nothing would start.
+const [, started] = process.argv
+if (started !== undefined && existsSync(started) && realpathSync(started) === fileURLToPath(import.meta.url)) {
+  await main()
 }

@@ -1,0 +1,114 @@
+import type { Event } from '../event.js'
+
+// What travels on the channel, as publish.lua and beacon.lua write it. The heads are ASCII and read byte by byte: most
+// messages on a busy bus are for nobody here.
+
+const LINE_FEED = 0x0a
+const KIND_EVENTS = 0x45
+const KIND_BEACON = 0x42
+
+/** Events of one publish, contiguous from `seq`; `body` holds them, not read yet. */
+export interface EventsMessage {
+  readonly kind: 'events'
+  readonly epoch: string
+  /** Of the first event. */
+  readonly seq: number
+  readonly at: number
+  readonly count: number
+  readonly body: Buffer
+}
+
+/** Where the bus was when the beacon was sent. */
+export interface BeaconMessage {
+  readonly kind: 'beacon'
+  readonly epoch: string
+  readonly seq: number
+  /** What its sender marked it with. */
+  readonly mark: string
+}
+
+/** Reads a message's head; `null` when it is none of ours. `body` is a view into `message`. */
+export function readMessage(message: Buffer): EventsMessage | BeaconMessage | null {
+  const reader = new Reader(message, 2)
+  if (message[0] === KIND_EVENTS && message[1] === LINE_FEED) {
+    const epoch = reader.text()
+    const seq = reader.number()
+    const at = reader.number()
+    const count = reader.number()
+    if (!(seq > 0 && count > 0 && at >= 0)) return null
+    return { kind: 'events', epoch, seq, at, count, body: message.subarray(reader.offset) }
+  }
+  if (message[0] === KIND_BEACON && message[1] === LINE_FEED) {
+    const epoch = reader.text()
+    const seq = reader.number()
+    return seq >= 0 ? { kind: 'beacon', epoch, seq, mark: message.toString('latin1', reader.offset) } : null
+  }
+  return null
+}
+
+/** A message that stays valid after the socket's chunk is reused. */
+export function copyOf(message: EventsMessage): EventsMessage {
+  return { ...message, body: Buffer.from(message.body) }
+}
+
+/** The events of a message, in order. */
+export function readEvents(message: EventsMessage): Event[] {
+  const { body, epoch, at, count } = message
+  const reader = new Reader(body, 0)
+  const events: Event[] = []
+  for (let i = 0; i < count; i++) {
+    const room = reader.text()
+    const type = reader.utf8()
+    const ephemeral = reader.text() === 'e'
+    const data = reader.take(reader.number())
+    events.push({ cursor: { epoch, seq: message.seq + i }, room, type, at, data, ephemeral })
+  }
+  return events
+}
+
+class Reader {
+  offset: number
+  readonly #bytes: Buffer
+
+  constructor(bytes: Buffer, offset: number) {
+    this.#bytes = bytes
+    this.offset = offset
+  }
+
+  /** The next line, which is ASCII. */
+  text(): string {
+    const end = this.#bytes.indexOf(LINE_FEED, this.offset)
+    const line = this.#bytes.toString('latin1', this.offset, end)
+    this.offset = end + 1
+    return line
+  }
+
+  /** The next line. */
+  utf8(): string {
+    const end = this.#bytes.indexOf(LINE_FEED, this.offset)
+    const line = this.#bytes.toString('utf8', this.offset, end)
+    this.offset = end + 1
+    return line
+  }
+
+  /** The next line, as digits; NaN when it holds anything else. */
+  number(): number {
+    let value = 0
+    let i = this.offset
+    for (; i < this.#bytes.length; i++) {
+      const digit = this.#bytes[i]! - 0x30
+      if (digit < 0 || digit > 9) break
+      value = value * 10 + digit
+    }
+    const isNumber = i > this.offset && this.#bytes[i] === LINE_FEED
+    this.offset = i + 1
+    return isNumber ? value : Number.NaN
+  }
+
+  /** The next `length` bytes as text. */
+  take(length: number): string {
+    const text = this.#bytes.toString('utf8', this.offset, this.offset + length)
+    this.offset += length
+    return text
+  }
+}

@@ -1,0 +1,21 @@
+-- Tells a replica where the bus is, and which rooms moved since a position.
+--
+-- KEYS[2]  sorted set: room -> seq of its last event
+-- ARGV[2]  life that the keys were made for    ARGV[3]  epoch and ARGV[4] seq of the position
+--
+-- Returns { 'moved', life }, or { 'ok', epoch, seq, the position's kind (see resolve), the position's seq in the current
+-- order, highest seq forgotten, rooms... }.
+
+local state = read_state()
+if state.life ~= ARGV[2] then return { 'moved', state.life } end
+
+local c, kind = resolve(state, ARGV[3], tonumber(ARGV[4]))
+if kind == 'future' then
+  -- Positions were given that this server does not know: its data was set back under the same replication id.
+  open_epoch(state, state.replid)
+end
+local answer = { 'ok', state.epoch, digits(state.seq), kind, digits(c), digits(forgotten(state, KEYS[2])) }
+for _, room in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. digits(c), '+inf')) do
+  if room ~= '' then answer[#answer + 1] = room end
+end
+return answer

@@ -1,0 +1,186 @@
+import { randomBytes } from 'node:crypto'
+import { BusUnavailable, BusUncertain, Closed } from '../errors.js'
+import type { Draft, Published } from '../event.js'
+import { loadScript, type RedisLink, type RedisNames } from '../redis.js'
+import { type BusOptions, KEY_TTL_MS, ROOMS_LIMIT } from './bus.js'
+
+const script = loadScript(import.meta.url, 'state.lua', 'publish.lua')
+
+// Drafts that one script takes at most, so that no other client of the server waits long.
+const GROUP_EVENTS = 500
+const GROUP_BYTES = 1_048_576
+// Past this, publishing faster than Redis takes it is refused: nothing queues without bound.
+const QUEUE_LIMIT_BYTES = 64 * 1_048_576
+const DRAFT_OVERHEAD_BYTES = 200
+const MOVED_TRIES = 4
+
+/** What a publisher needs beyond the bus's limits. */
+export interface RedisPublisherOptions extends BusOptions {
+  readonly link: RedisLink
+  readonly names: RedisNames
+  /** Redis replicas that must have an event before it counts as published. */
+  readonly waitReplicas: number
+  readonly waitMs: number
+}
+
+interface Waiting {
+  readonly drafts: readonly Draft[]
+  readonly bytes: number
+  readonly resolve: (published: Published[]) => void
+  readonly reject: (error: Error) => void
+}
+
+/**
+ * The publishing half of the Redis bus: gateways and emitters have one each. What is published in one turn of the event
+ * loop goes to Redis as one script, so that a busy publisher pays once for many.
+ */
+export class RedisPublisher {
+  readonly #options: RedisPublisherOptions
+  #life = ''
+  #queue: Waiting[] = []
+  #queuedBytes = 0
+  #flushScheduled = false
+  readonly #underWay = new Set<Promise<void>>()
+  #isClosed = false
+
+  constructor(options: RedisPublisherOptions) {
+    this.#options = options
+  }
+
+  /** The life whose keys were last seen to be current; a guess, which every script checks. */
+  get life(): string {
+    return this.#life
+  }
+
+  /** Takes notice of the current life. */
+  noteLife(life: string): void {
+    this.#life = life
+  }
+
+  /** As `Bus.publish`. */
+  publish(drafts: readonly Draft[]): Promise<Published[]> {
+    if (this.#isClosed) return Promise.reject(new Closed('bus'))
+    if (!this.#options.link.isReady) return Promise.reject(new BusUnavailable('not connected to Redis'))
+    let bytes = 0
+    for (const draft of drafts) bytes += draft.data.length + DRAFT_OVERHEAD_BYTES
+    if (this.#queuedBytes + bytes > QUEUE_LIMIT_BYTES) {
+      return Promise.reject(new BusUnavailable('more is being published than Redis takes'))
+    }
+    this.#queuedBytes += bytes
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ drafts, bytes, resolve, reject })
+      if (this.#flushScheduled) return
+      this.#flushScheduled = true
+      setImmediate(() => this.#flush())
+    })
+  }
+
+  /** Refuses new drafts and waits for those under way. Idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    if (this.#flushScheduled) this.#flush()
+    await Promise.all(this.#underWay)
+  }
+
+  #flush(): void {
+    if (!this.#flushScheduled) return
+    this.#flushScheduled = false
+    let group: Waiting[] = []
+    let events = 0
+    let bytes = 0
+    for (const waiting of this.#queue) {
+      if (group.length > 0 && (events + waiting.drafts.length > GROUP_EVENTS || bytes + waiting.bytes > GROUP_BYTES)) {
+        this.#start(group)
+        group = []
+        events = 0
+        bytes = 0
+      }
+      group.push(waiting)
+      events += waiting.drafts.length
+      bytes += waiting.bytes
+    }
+    this.#queue = []
+    this.#start(group)
+  }
+
+  #start(group: Waiting[]): void {
+    if (group.length === 0) return
+    const sent = this.#send(group).finally(() => {
+      for (const { bytes } of group) this.#queuedBytes -= bytes
+      this.#underWay.delete(sent)
+    })
+    this.#underWay.add(sent)
+  }
+
+  // Never rejects: every outcome goes to those who wait.
+  async #send(group: readonly Waiting[]): Promise<void> {
+    try {
+      const drafts = group.length === 1 ? group[0]!.drafts : group.flatMap(({ drafts }) => drafts)
+      const running = this.#run(drafts)
+      // Sent behind the script on the same connection, so that it waits for what the script wrote.
+      const { waitReplicas, waitMs, link } = this.#options
+      const published = await running
+      if (waitReplicas > 0) {
+        const reached = await link.waitForReplicas(waitReplicas, waitMs)
+        if (reached < waitReplicas) {
+          throw new BusUncertain(`${reached} of ${waitReplicas} Redis replicas had it within ${waitMs} ms`)
+        }
+      }
+      let from = 0
+      for (const { drafts, resolve } of group) {
+        resolve(published.slice(from, from + drafts.length))
+        from += drafts.length
+      }
+    } catch (error) {
+      for (const { reject } of group) reject(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  async #run(drafts: readonly Draft[]): Promise<Published[]> {
+    const { link } = this.#options
+    for (let tries = 0; tries < MOVED_TRIES; tries++) {
+      const { keys, args } = this.#request(drafts)
+      // Safe: publish.lua returns an array of strings.
+      const [status, epochOrLife, at, ...answers] = (await link.run(script, keys, args)) as string[]
+      if (status === 'ok')
+        return answers.map((answer, i) => readAnswer(answer, epochOrLife!, Number(at), drafts[i]!.room))
+      this.#life = epochOrLife!
+    }
+    throw new BusUnavailable('the counter in Redis keeps being replaced')
+  }
+
+  #request(drafts: readonly Draft[]): { keys: string[]; args: (string | number)[] } {
+    const { names, historySize, historyTtlMs } = this.#options
+    const life = this.#life
+    const keys = [names.state, names.rooms(life)]
+    const args: (string | number)[] = [
+      freshName(),
+      life,
+      names.events,
+      historySize,
+      historyTtlMs,
+      ROOMS_LIMIT,
+      KEY_TTL_MS,
+    ]
+    for (const { room, type, data, ephemeral, key } of drafts) {
+      const historyIndex = keys.push(names.history(life, room))
+      const keyIndex = key === undefined ? 0 : keys.push(names.key(key))
+      args.push(room, type, data, ephemeral ? 'e' : '', historyIndex, keyIndex)
+    }
+    return { keys, args }
+  }
+}
+
+/** A name for a life or an epoch, should one begin: 50 random bits. */
+export function freshName(): string {
+  return BigInt(`0x${randomBytes(8).toString('hex')}`)
+    .toString(36)
+    .padStart(10, '0')
+    .slice(-10)
+}
+
+function readAnswer(answer: string, epoch: string, at: number, room: string): Published {
+  if (!answer.startsWith('=')) return { id: `${epoch}-${answer}`, room, at }
+  const [id = '', firstAt = '', firstRoom = ''] = answer.slice(1).split(' ')
+  return { id, room: firstRoom, at: Number(firstAt), duplicate: true }
+}

@@ -1,0 +1,114 @@
+import type { Cursor } from '../cursor.js'
+import { BusUnavailable } from '../errors.js'
+import type { Event } from '../event.js'
+import { loadScript, type RedisLink, type RedisNames } from '../redis.js'
+import type { Replay } from './bus.js'
+import { freshName, type RedisPublisher } from './redis-publisher.js'
+import { sortBySeq } from './replay.js'
+
+const replayScript = loadScript(import.meta.url, 'state.lua', 'replay.lua')
+const movedScript = loadScript(import.meta.url, 'state.lua', 'moved.lua')
+
+const PAGE_EVENTS = 512
+const MOVED_TRIES = 4
+
+/** Where the bus is, and what moved since a position. */
+export interface Moved {
+  /** The bus's current position. */
+  readonly position: Cursor
+  /** What the position asked about is in the current order: see state.lua. */
+  readonly kind: 'same' | 'lineage' | 'future' | 'unknown'
+  /** The position asked about, in the current order. */
+  readonly from: Cursor
+  /** Rooms that are not in `rooms` may still have moved up to here. */
+  readonly forgotten: number
+  readonly rooms: ReadonlySet<string>
+}
+
+/** The reading half of the Redis bus: histories and what moved. Errors as in `RedisLink.run`. */
+export class RedisReader {
+  readonly #link: RedisLink
+  readonly #names: RedisNames
+  readonly #publisher: RedisPublisher
+  readonly #historyTtlMs: number
+  /** Pages read so far. */
+  reads = 0
+
+  constructor(link: RedisLink, names: RedisNames, publisher: RedisPublisher, historyTtlMs: number) {
+    this.#link = link
+    this.#names = names
+    this.#publisher = publisher
+    this.#historyTtlMs = historyTtlMs
+  }
+
+  /** A page of what `rooms` got behind `after`, no further than `until`. */
+  async replay(after: Cursor, rooms: readonly string[], until: Cursor | null): Promise<Replay> {
+    this.reads++
+    const answer = await this.#run(replayScript, life => ({
+      keys: rooms.map(room => this.#names.history(life, room)),
+      args: [after.epoch, after.seq, until === null ? '' : until.seq, this.#historyTtlMs, PAGE_EVENTS, ...rooms],
+    }))
+    // Safe: replay.lua returns these, in this order.
+    const [epoch, upTo, hasMore, lost, flat] = answer as [string, string, number, number[], (string | number)[]]
+    const events: Event[] = []
+    for (let i = 0; i < flat.length; i += 5) {
+      const [index, seq, at, type, data] = flat.slice(i, i + 5)
+      const room = rooms[Number(index) - 1]!
+      events.push({
+        cursor: { epoch, seq: Number(seq) },
+        room,
+        type: String(type),
+        at: Number(at),
+        data: String(data),
+        ephemeral: false,
+      })
+    }
+    sortBySeq(events)
+    return {
+      events,
+      lost: lost.map(index => rooms[index - 1]!),
+      upTo: { epoch, seq: Number(upTo) },
+      hasMore: hasMore === 1,
+    }
+  }
+
+  /** Where the bus is, and which rooms moved since `after` (`null`: only where it is). */
+  async moved(after: Cursor | null): Promise<Moved> {
+    const answer = await this.#run(movedScript, () => ({ keys: [], args: [after?.epoch ?? '', after?.seq ?? 0] }))
+    // Safe: moved.lua returns strings, in this order.
+    const [epoch, seq, kind, from, forgotten, ...rooms] = answer as [
+      string,
+      string,
+      Moved['kind'],
+      string,
+      string,
+      ...string[],
+    ]
+    return {
+      position: { epoch, seq: Number(seq) },
+      kind,
+      from: { epoch, seq: Number(from) },
+      forgotten: Number(forgotten),
+      rooms: new Set(rooms),
+    }
+  }
+
+  async #run(
+    script: typeof replayScript,
+    requestFor: (life: string) => { keys: string[]; args: (string | number)[] },
+  ): Promise<unknown[]> {
+    for (let tries = 0; tries < MOVED_TRIES; tries++) {
+      const { life } = this.#publisher
+      const { keys, args } = requestFor(life)
+      const all = [this.#names.state, this.#names.rooms(life), ...keys]
+      // Safe: every script here returns an array that begins with a status.
+      const [status, ...answer] = (await this.#link.run(script, all, [freshName(), life, ...args])) as [
+        string,
+        ...unknown[],
+      ]
+      if (status === 'ok') return answer
+      this.#publisher.noteLife(String(answer[0]))
+    }
+    throw new BusUnavailable('the counter in Redis keeps being replaced')
+  }
+}

@@ -1,0 +1,188 @@
+import { randomUUID } from 'node:crypto'
+import type { Cursor } from '../cursor.js'
+import { BusUnavailable } from '../errors.js'
+import type { Draft, Published } from '../event.js'
+import { loadScript, type RedisLink, RedisNames } from '../redis.js'
+import type { Bus, BusHealth, BusOptions, Replay, Subscriber } from './bus.js'
+import { History } from './history.js'
+import { freshName, RedisPublisher } from './redis-publisher.js'
+import { RedisReader } from './redis-reader.js'
+import { mergeReplay } from './replay.js'
+import { Subscription } from './subscription.js'
+
+const beaconScript = loadScript(import.meta.url, 'state.lua', 'beacon.lua')
+
+const BEAT_MS = 1_000
+// Without its own beacon for this long, a subscriber is connected to nothing.
+const DEAF_AFTER_MS = 4_000
+const CLOSE_TIMEOUT_MS = 2_000
+const TAIL_LIMIT_BYTES = 64 * 1_048_576
+
+/** Options of the Redis bus. */
+export interface RedisBusOptions extends BusOptions {
+  /** Not connected yet; the bus connects and closes it. */
+  readonly link: RedisLink
+  readonly prefix: string
+  /** Redis replicas that must have an event before it counts as published; 0 for none. */
+  readonly waitReplicas: number
+  readonly waitMs: number
+  /** Told of trouble, for logs. */
+  readonly onTrouble: (error: unknown, what: string) => void
+}
+
+/**
+ * The bus of many replicas. Publishing, counting and announcing are one script in Redis (publish.lua); a subscription puts
+ * what arrives in order and closes holes from history; recent events stay in memory, so that most resumes need no Redis.
+ *
+ *   new      before `connect`
+ *   running  `position` is null until Redis was first reached; holds still while Redis is away
+ *   closed   refuses everything
+ */
+export class RedisBus implements Bus {
+  readonly #options: RedisBusOptions
+  readonly #link: RedisLink
+  readonly #names: RedisNames
+  readonly #publisher: RedisPublisher
+  readonly #reader: RedisReader
+  #tail: History
+  #subscription: Subscription | null = null
+  #beatTimer: NodeJS.Timeout | null = null
+  readonly #mark = randomUUID()
+  #beats = 0
+  // When the beacon that is under way was sent, and when one of our own was last heard; monotonic ms.
+  readonly #sentAt = new Map<number, number>()
+  #heardAt = 0
+  #lagMs: number | null = null
+  #trouble: string | null = 'not connected to Redis yet'
+  #isClosed = false
+
+  constructor(options: RedisBusOptions) {
+    this.#options = options
+    this.#link = options.link
+    this.#names = new RedisNames(options.prefix)
+    this.#publisher = new RedisPublisher({ ...options, names: this.#names })
+    this.#reader = new RedisReader(options.link, this.#names, this.#publisher, options.historyTtlMs)
+    this.#tail = this.#emptyTail(0)
+  }
+
+  async connect(subscriber: Subscriber): Promise<void> {
+    const subscription = new Subscription({
+      reader: this.#reader,
+      subscriber,
+      onContiguous: events => {
+        for (const event of events) this.#tail.append(event)
+      },
+      onJump: seq => {
+        this.#tail = this.#emptyTail(seq)
+      },
+      onTrouble: error => this.#options.onTrouble(error, 'catching up failed'),
+    })
+    this.#subscription = subscription
+    this.#link.subscribe(this.#names.events, message => this.#hear(subscription.take(message)))
+    this.#link.onSubscribed(() => {
+      this.#heardAt = performance.now()
+      subscription.resync()
+    })
+    this.#link.onUnsubscribed(() => subscription.detach())
+    this.#link.onReady(() => this.#beat())
+    this.#link.connect()
+    this.#beatTimer = setInterval(() => this.#beat(), BEAT_MS).unref()
+  }
+
+  publish(drafts: readonly Draft[]): Promise<Published[]> {
+    return this.#publisher.publish(drafts)
+  }
+
+  replay(after: Cursor, rooms: readonly string[]): Replay | Promise<Replay> {
+    const { position } = this
+    if (position !== null && position.epoch === after.epoch && after.seq <= position.seq) {
+      const page = mergeReplay(this.#tail, after.seq, rooms, position)
+      if (page.lost.length === 0) return page
+    }
+    if (this.#isClosed) return Promise.reject(new BusUnavailable('the bus is closed'))
+    return this.#reader.replay(after, rooms, null)
+  }
+
+  get position(): Cursor | null {
+    return this.#subscription?.position ?? null
+  }
+
+  /** What was counted so far: pages of history read from Redis, and catch-ups. */
+  get counts(): { historyReads: number; catchUps: number } {
+    return { historyReads: this.#reader.reads, catchUps: this.#subscription?.catchUps ?? 0 }
+  }
+
+  health(): BusHealth {
+    const reason = this.#problem()
+    const status = reason === null ? 'ok' : this.position === null ? 'starting' : 'degraded'
+    return { status, reason, lagMs: this.#lagMs }
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    if (this.#beatTimer !== null) clearInterval(this.#beatTimer)
+    this.#subscription?.detach()
+    await Promise.race([this.#publisher.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT_MS).unref())])
+    this.#link.close()
+  }
+
+  #problem(): string | null {
+    if (!this.#link.isReady) return 'not connected to Redis'
+    if (this.#trouble !== null) return this.#trouble
+    if (!this.#link.isSubscriberReady) return 'not subscribed to Redis'
+    return this.#subscription?.isLive ? null : 'catching up'
+  }
+
+  #emptyTail(seq: number): History {
+    const { historySize, historyTtlMs } = this.#options
+    return new History({ historySize, historyTtlMs, limitBytes: TAIL_LIMIT_BYTES, now: Date.now }, seq)
+  }
+
+  // Once a second: announces the position, which proves that both connections work, and mends what does not.
+  #beat(): void {
+    if (this.#isClosed) return
+    this.#link.pingSubscriber()
+    this.#tail.trim()
+    if (!this.#link.isReady) return
+    const beat = ++this.#beats
+    const sentAt = performance.now()
+    this.#sentAt.set(beat, sentAt)
+    this.#link.run(beaconScript, [this.#names.state], [freshName(), this.#names.events, `${this.#mark} ${beat}`]).then(
+      answer => this.#afterBeat(answer, sentAt),
+      error => {
+        this.#trouble = error instanceof Error ? error.message : String(error)
+        this.#sentAt.delete(beat)
+      },
+    )
+  }
+
+  #afterBeat(answer: unknown, sentAt: number): void {
+    if (this.#isClosed) return
+    // Safe: beacon.lua returns three strings.
+    const [life, epoch, seq] = answer as [string, string, string]
+    this.#publisher.noteLife(life)
+    this.#trouble = null
+    const subscription = this.#subscription!
+    if (!this.#link.isSubscriberReady) return
+    if (performance.now() - this.#heardAt > DEAF_AFTER_MS && sentAt - this.#heardAt > DEAF_AFTER_MS - BEAT_MS) {
+      this.#options.onTrouble(new Error('nothing is heard on the channel'), 'subscriber is renewed')
+      this.#heardAt = performance.now()
+      this.#link.renewSubscriber()
+    } else if (!subscription.isLive) {
+      if (!subscription.isCatchingUp) subscription.resync()
+    } else if (this.position !== null && epoch === this.position.epoch && Number(seq) < this.position.seq) {
+      // The counter may have been set back; the script that `resync` runs decides, because this answer may just be old.
+      subscription.resync()
+    }
+  }
+
+  #hear(mark: string | null): void {
+    if (mark === null || !mark.startsWith(this.#mark)) return
+    const beat = Number(mark.slice(this.#mark.length + 1))
+    const sentAt = this.#sentAt.get(beat)
+    this.#sentAt.clear()
+    this.#heardAt = performance.now()
+    if (sentAt !== undefined) this.#lagMs = this.#heardAt - sentAt
+  }
+}

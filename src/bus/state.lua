@@ -1,0 +1,61 @@
+-- Put before every script of the bus: reads the counter's state, and notices a Redis that lost or rolled back data.
+--
+-- KEYS[1]  hash: life    names the keys that belong to this counter; a new one begins when the state is gone
+--                epoch   names the positions; a new one begins with a life, and when the primary changed
+--                seq     of the last event
+--                replid  replication id of the primary that the epoch belongs to
+--                lineage "epoch:end,epoch:end", newest first: where earlier epochs of this life ended
+-- ARGV[1]  a fresh random name, for a life or an epoch that begins now
+--
+-- Replication is asynchronous: a new primary may lack the newest events while the rest of the state survived, and would give
+-- their positions to other events. A primary gets a new replication id when it is promoted, restarted or started empty, so
+-- that id is compared here, where nobody can come between.
+
+local LINEAGE_LENGTH = 8
+
+local function open_epoch(state, replid)
+  local lineage = state.epoch .. ':' .. state.seq
+  local kept = 1
+  for ancestor in string.gmatch(state.lineage, '[^,]+') do
+    if kept >= LINEAGE_LENGTH then break end
+    lineage = lineage .. ',' .. ancestor
+    kept = kept + 1
+  end
+  state.epoch, state.replid, state.lineage = ARGV[1], replid, lineage
+  redis.call('HSET', KEYS[1], 'epoch', state.epoch, 'replid', replid, 'lineage', lineage)
+end
+
+local function read_state()
+  local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
+  local h = redis.call('HMGET', KEYS[1], 'life', 'epoch', 'seq', 'replid', 'lineage')
+  if not (h[1] and h[2] and h[3] and h[4] and h[5]) then
+    redis.call('DEL', KEYS[1])
+    redis.call('HSET', KEYS[1], 'life', ARGV[1], 'epoch', ARGV[1], 'seq', '0', 'replid', replid, 'lineage', '')
+    return { life = ARGV[1], epoch = ARGV[1], seq = 0, replid = replid, lineage = '' }
+  end
+  local state = { life = h[1], epoch = h[2], seq = tonumber(h[3]), replid = h[4], lineage = h[5] }
+  if state.replid ~= replid then open_epoch(state, replid) end
+  return state
+end
+
+-- The position of (epoch, seq) in the current order: 'same' epoch, an ancestor ('lineage': at most where it ended), 'future'
+-- (nobody was given it), or 'unknown'.
+local function resolve(state, epoch, seq)
+  if epoch == state.epoch then
+    if seq > state.seq then return state.seq, 'future' end
+    return seq, 'same'
+  end
+  for ancestor, ended in string.gmatch(state.lineage, '(%w+):(%d+)') do
+    if ancestor == epoch then return math.min(seq, tonumber(ended)), 'lineage' end
+  end
+  return 0, 'unknown'
+end
+
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+-- The sorted set keeps the highest seq it forgot as the score of the empty member. Without it the set itself was lost.
+local function forgotten(state, rooms_key)
+  return tonumber(redis.call('ZSCORE', rooms_key, '') or state.seq)
+end

@@ -1,0 +1,223 @@
+import type { Cursor } from '../cursor.js'
+import type { Event } from '../event.js'
+import type { GapReason, Subscriber } from './bus.js'
+import { copyOf, type EventsMessage, readEvents, readMessage } from './message.js'
+import type { Moved, RedisReader } from './redis-reader.js'
+import { sortBySeq } from './replay.js'
+
+// Live messages that are kept while a hole is closed; past it they are read from history.
+const HELD_LIMIT_BYTES = 32 * 1_048_576
+// Backlog that one catch-up reads at most; rooms beyond it are told of a gap.
+const CATCH_UP_LIMIT_BYTES = 64 * 1_048_576
+const ROOMS_PER_READ = 100
+
+/** What a subscription works with. */
+export interface SubscriptionOptions {
+  readonly reader: RedisReader
+  readonly subscriber: Subscriber
+  /** Called with events that follow the position without a hole, before the subscriber gets them. */
+  readonly onContiguous: (events: readonly Event[]) => void
+  /** Called when events were read from history instead: what is in memory has a hole before this seq. */
+  readonly onJump: (seq: number) => void
+  /** Told of a catch-up that failed; another is tried at the next `resync`. */
+  readonly onTrouble: (error: unknown) => void
+}
+
+/** What a catch-up found. */
+interface Backlog {
+  readonly events: Event[]
+  /** Rooms that may have lost something. */
+  readonly lost: Set<string>
+}
+
+/**
+ * Turns what arrives on the channel into events in bus order without a silent hole.
+ *
+ *   detached     nothing may be relied on: not subscribed, or the last catch-up failed; messages are ignored
+ *   catching up  live messages are held, histories of followed rooms are read; `position` stands still
+ *   live         every message must follow `position`; one that jumps starts a catch-up
+ */
+export class Subscription {
+  readonly #options: SubscriptionOptions
+  #state: 'detached' | 'catching up' | 'live' = 'detached'
+  #position: Cursor | null = null
+  #held: EventsMessage[] = []
+  #heldBytes = 0
+  #hasDropped = false
+  // Rises with each reason to start over, so that a catch-up that was overtaken stops.
+  #round = 0
+  /** Catch-ups so far that found something missing or were asked for by a reconnect. */
+  catchUps = 0
+
+  constructor(options: SubscriptionOptions) {
+    this.#options = options
+  }
+
+  /** Everything up to here was handed on; `null` until the bus was first reached. */
+  get position(): Cursor | null {
+    return this.#position
+  }
+
+  /** True while events flow as they are published. */
+  get isLive(): boolean {
+    return this.#state === 'live'
+  }
+
+  /** True while a hole is being closed. */
+  get isCatchingUp(): boolean {
+    return this.#state === 'catching up'
+  }
+
+  /** Takes a message from the channel; the Buffer is not kept. Returns a beacon's mark, for its sender. */
+  take(bytes: Buffer): string | null {
+    const message = readMessage(bytes)
+    if (message === null) return null
+    if (message.kind === 'beacon') {
+      if (this.#state === 'live' && this.#isBehind(message.epoch, message.seq)) this.resync()
+      return message.mark
+    }
+    if (this.#state === 'live') this.#follow(message)
+    else if (this.#state === 'catching up') this.#hold(message)
+    return null
+  }
+
+  /** To be called when the channel was subscribed anew, or something may have been missed: finds out, and closes the hole. */
+  resync(): void {
+    this.#round++
+    this.#state = 'catching up'
+    this.#forgetHeld()
+    void this.#catchUp(this.#round)
+  }
+
+  /** To be called when the channel is gone: what arrives cannot be relied on until `resync`. */
+  detach(): void {
+    this.#round++
+    this.#state = 'detached'
+    this.#forgetHeld()
+  }
+
+  #isBehind(epoch: string, seq: number): boolean {
+    return this.#position === null || epoch !== this.#position.epoch || seq > this.#position.seq
+  }
+
+  #follow(message: EventsMessage): void {
+    const { epoch, seq, count } = message
+    const position = this.#position!
+    if (epoch === position.epoch) {
+      // Seen before: a channel may repeat itself, a stream must not.
+      if (seq + count - 1 <= position.seq) return
+      if (seq === position.seq + 1) {
+        const events = readEvents(message)
+        this.#position = { epoch, seq: seq + count - 1 }
+        this.#options.onContiguous(events)
+        this.#options.subscriber.onEvents(events)
+        return
+      }
+    }
+    this.resync()
+    this.#hold(message)
+  }
+
+  #hold(message: EventsMessage): void {
+    this.#heldBytes += message.body.length
+    if (this.#heldBytes <= HELD_LIMIT_BYTES) {
+      this.#held.push(copyOf(message))
+      return
+    }
+    this.#held = []
+    this.#hasDropped = true
+  }
+
+  #forgetHeld(): void {
+    this.#held = []
+    this.#heldBytes = 0
+    this.#hasDropped = false
+  }
+
+  async #catchUp(round: number): Promise<void> {
+    const { reader, subscriber } = this.#options
+    const isCurrent = () => this.#round === round
+    try {
+      const from = this.#position
+      const moved = await reader.moved(from)
+      const backlog =
+        from === null ? { events: [], lost: new Set<string>() } : await this.#readBacklog(moved, isCurrent)
+      if (!isCurrent()) return
+      if (from !== null) this.catchUps++
+      sortBySeq(backlog.events)
+      this.#position = moved.position
+      this.#options.onJump(moved.position.seq)
+      if (backlog.events.length > 0) subscriber.onEvents(backlog.events)
+      const gap = from === null ? null : gapOf(moved)
+      if (gap !== null) subscriber.onGap(null, gap)
+      else if (backlog.lost.size > 0) subscriber.onGap([...backlog.lost], 'history')
+    } catch (error) {
+      if (!isCurrent()) return
+      this.#state = 'detached'
+      this.#forgetHeld()
+      this.#options.onTrouble(error)
+      return
+    }
+    this.#goLive()
+  }
+
+  // Reads what followed rooms got. A room that is followed only since this began is read as well, before anything is handed
+  // on: its reader was told the old position.
+  async #readBacklog(moved: Moved, isCurrent: () => boolean): Promise<Backlog> {
+    const { subscriber } = this.#options
+    const backlog: Backlog = { events: [], lost: new Set() }
+    const done = new Set<string>()
+    let bytes = 0
+    while (isCurrent()) {
+      const rooms: string[] = []
+      for (const room of subscriber.followedRooms()) {
+        if (done.has(room) || (!moved.rooms.has(room) && moved.from.seq >= moved.forgotten)) continue
+        rooms.push(room)
+        done.add(room)
+        if (rooms.length === ROOMS_PER_READ) break
+      }
+      if (rooms.length === 0) break
+      if (bytes > CATCH_UP_LIMIT_BYTES) for (const room of rooms) backlog.lost.add(room)
+      else bytes += await this.#readRooms(rooms, moved, backlog)
+    }
+    return backlog
+  }
+
+  async #readRooms(rooms: readonly string[], moved: Moved, backlog: Backlog): Promise<number> {
+    let after = moved.from
+    let bytes = 0
+    for (;;) {
+      const page = await this.#options.reader.replay(after, rooms, moved.position)
+      if (page.upTo.epoch !== moved.position.epoch) throw new Error('the epoch changed while histories were read')
+      for (const room of page.lost) backlog.lost.add(room)
+      for (const event of page.events) {
+        bytes += event.data.length
+        backlog.events.push(event)
+      }
+      after = page.upTo
+      if (!page.hasMore) return bytes
+    }
+  }
+
+  // What was held follows the new position, or lies before it, or shows that there is another hole.
+  #goLive(): void {
+    const held = this.#held
+    const hasDropped = this.#hasDropped
+    this.#forgetHeld()
+    this.#state = 'live'
+    for (const [i, message] of held.entries()) {
+      this.#follow(message)
+      if (this.#state !== 'live') {
+        for (const later of held.slice(i + 1)) this.#hold(later)
+        return
+      }
+    }
+    if (hasDropped) this.resync()
+    else this.#options.subscriber.onReady()
+  }
+}
+
+function gapOf({ kind }: Moved): GapReason | null {
+  if (kind === 'same') return null
+  return kind === 'lineage' ? 'failover' : 'reset'
+}
