@@ -1,0 +1,155 @@
+// @ts-check
+import { Histogram } from './histogram.mjs'
+import { DOT_AT, MARK_END_AT, MARK_LENGTH, MARK_START, nowMicros } from './payload.mjs'
+
+/** How many recent events of a single room have their last arrival remembered. */
+const RECENT = 1 << 16
+
+/**
+ * What has arrived on the connections of one group, counted from raw bytes.
+ *
+ * A connection's events carry the numbers 0, 1, 2 ... of the one room that it counts. `expected[i]` is the number that
+ * connection i must see next; anything lower was repeated or reordered, anything higher means that something was lost (or is
+ * late, which is just as wrong). Nothing is allocated per event.
+ */
+export class Ledger {
+  delivered = 0
+  bytes = 0
+  lost = 0
+  repeated = 0
+  lastMicros = 0
+  latency = new Histogram()
+  expected
+  /** When each recent event reached the last connection so far; meaningful when all count the same room. */
+  lastArrival = new Float64Array(RECENT)
+  /** Called once as soon as `delivered` reaches `alarmAt`. @type {() => void} */
+  onAlarm = () => {}
+  alarmAt = Number.POSITIVE_INFINITY
+  /** Every how many-th connection's events go into `latency`. */
+  sampleEvery = 1
+  #carry
+  #carried
+  #stride = MARK_LENGTH
+
+  /** @param {number} connections */
+  constructor(connections) {
+    this.expected = new Uint32Array(connections)
+    this.#carry = Buffer.alloc(connections * MARK_LENGTH)
+    this.#carried = new Uint8Array(connections)
+  }
+
+  /** Begins a new count; what each connection expects next stays. */
+  reset() {
+    this.delivered = 0
+    this.bytes = 0
+    this.lost = 0
+    this.repeated = 0
+    this.latency = new Histogram()
+    this.lastArrival.fill(0)
+  }
+
+  /** Forgets the unfinished bytes of a connection that was cut. @param {number} connection */
+  forget(connection) {
+    this.#carried[connection] = 0
+  }
+
+  /**
+   * Counts the events in the first `length` bytes of `chunk`, which is not kept.
+   * @param {number} connection
+   * @param {Buffer} chunk
+   * @param {number} length
+   */
+  read(connection, chunk, length) {
+    const now = nowMicros()
+    this.bytes += length
+    let position = 0
+    if (this.#carried[connection] !== 0) position = this.#finishCarried(connection, chunk, length, now)
+    while (position < length) {
+      // Events of one room are as long as each other, so the next mark is nearly always one stride further.
+      if (chunk[position] !== MARK_START) {
+        position = chunk.indexOf(MARK_START, position)
+        if (position === -1 || position >= length) break
+      }
+      if (position + MARK_LENGTH > length) {
+        this.#carried[connection] = chunk.copy(this.#carry, connection * MARK_LENGTH, position, length)
+        break
+      }
+      this.#count(connection, chunk, position, now)
+      position += this.#nextStride(chunk, position, length)
+    }
+    if (this.delivered >= this.alarmAt) {
+      this.alarmAt = Number.POSITIVE_INFINITY
+      this.onAlarm()
+    }
+  }
+
+  /**
+   * @param {number} connection
+   * @param {Buffer} chunk
+   * @param {number} length
+   * @param {number} now
+   */
+  #finishCarried(connection, chunk, length, now) {
+    const start = connection * MARK_LENGTH
+    const have = this.#carried[connection] ?? 0
+    const taken = Math.min(MARK_LENGTH - have, length)
+    chunk.copy(this.#carry, start + have, 0, taken)
+    this.#carried[connection] = have + taken
+    if (have + taken === MARK_LENGTH) {
+      this.#carried[connection] = 0
+      this.#count(connection, this.#carry, start, now)
+    }
+    return taken
+  }
+
+  /**
+   * @param {Buffer} chunk
+   * @param {number} position
+   * @param {number} length
+   */
+  #nextStride(chunk, position, length) {
+    const guess = position + this.#stride
+    if (guess < length && chunk[guess] === MARK_START) return this.#stride
+    const next = chunk.indexOf(MARK_START, position + MARK_LENGTH)
+    if (next === -1 || next >= length) return length - position
+    this.#stride = next - position
+    return this.#stride
+  }
+
+  /**
+   * @param {number} connection
+   * @param {Buffer} bytes
+   * @param {number} at
+   * @param {number} now
+   */
+  #count(connection, bytes, at, now) {
+    if (bytes[at + DOT_AT] !== 0x2e || bytes[at + MARK_END_AT] !== 0x21) {
+      throw new Error(`damaged event on connection ${connection}: ${bytes.toString('latin1', at, at + MARK_LENGTH)}`)
+    }
+    const number = digits(bytes, at + 1, at + DOT_AT)
+    const expected = this.expected[connection] ?? 0
+    if (number < expected) {
+      this.repeated++
+      return
+    }
+    if (number > expected) this.lost += number - expected
+    this.expected[connection] = number + 1
+    this.delivered++
+    this.lastMicros = now
+    this.lastArrival[number % RECENT] = now
+    if (connection % this.sampleEvery === 0) {
+      this.latency.record(now - digits(bytes, at + DOT_AT + 1, at + MARK_END_AT))
+    }
+  }
+}
+
+/**
+ * @param {Buffer} bytes
+ * @param {number} from
+ * @param {number} to
+ */
+function digits(bytes, from, to) {
+  let value = 0
+  for (let at = from; at < to; at++) value = value * 10 + (bytes[at] ?? 48) - 48
+  return value
+}

@@ -1,0 +1,96 @@
+// @ts-check
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { lineChart } from './chart.mjs'
+import { peersOf, tableOf } from './table.mjs'
+
+const README = fileURLToPath(new URL('../README.md', import.meta.url))
+const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
+const CHARTS = fileURLToPath(new URL('../charts/', import.meta.url))
+const BEGIN = '<!-- results: written by npm run bench -- --write -->'
+const END = '<!-- end of results -->'
+
+/**
+ * Puts a run into the project: the figures as JSON, the table between its marks in the README, the two charts.
+ * What this run did not measure stays as the last one left it.
+ * @param {import('./table.mjs').Results} results
+ */
+export function writeResults(results) {
+  mkdirSync(RESULTS, { recursive: true })
+  const path = `${RESULTS}latest.json`
+  const merged = existsSync(path) ? merge(JSON.parse(readFileSync(path, 'utf8')), results) : results
+  writeFileSync(path, `${JSON.stringify(merged, null, 2)}\n`)
+  writeCharts(merged)
+  const readme = readFileSync(README, 'utf8')
+  const [before = '', rest = ''] = readme.split(BEGIN)
+  const after = rest.split(END)[1] ?? ''
+  writeFileSync(README, `${before}${BEGIN}\n${reportOf(merged)}\n${END}${after}`)
+}
+
+/** Machine, command and table, in Markdown. @param {import('./table.mjs').Results} results */
+export function reportOf(results) {
+  const machine = Object.entries(results.machine).map(([name, value]) => `${name}: ${value}`)
+  const numbers = Object.entries(results.numbers).map(([name, value]) => `${name} ${value}`)
+  const leftOut = results.leftOut.map(({ scenario, peer, reason }) => `- ${scenario}: ${peer} ${reason}`)
+  const problems = Object.entries(results.figures).flatMap(([id, byPeer]) =>
+    Object.entries(byPeer).flatMap(([peer, { problem }]) => (problem ? [`- INVALID ${id}, ${peer}: ${problem}`] : [])),
+  )
+  return [
+    '',
+    `Measured ${results.date} with \`${results.command}\`.`,
+    '',
+    `Machine: ${machine.join('; ')}.`,
+    '',
+    `Numbers: ${numbers.join('; ')}.`,
+    '',
+    tableOf(results),
+    '',
+    ...(problems.length > 0 ? ['Not counted:', '', ...problems, ''] : []),
+    ...(leftOut.length > 0 ? ['Left out:', '', ...leftOut, ''] : []),
+  ].join('\n')
+}
+
+/** @param {import('./table.mjs').Results} results */
+function writeCharts(results) {
+  const latency = linesOf(results, 'curve.latency.')
+  const cpu = linesOf(results, 'curve.cpu.')
+  if (latency.length === 0 || cpu.length === 0) return
+  mkdirSync(CHARTS, { recursive: true })
+  const latencyChart = {
+    title: 'Latency against load',
+    x: 'deliveries per second',
+    y: 'p99 publish to last socket, ms',
+  }
+  const cpuChart = { title: 'CPU per delivery against connections', x: 'connections', y: 'server CPU per delivery, us' }
+  writeFileSync(`${CHARTS}latency-against-load.svg`, lineChart({ ...latencyChart, lines: latency }))
+  writeFileSync(`${CHARTS}cpu-against-connections.svg`, lineChart({ ...cpuChart, lines: cpu }))
+}
+
+/**
+ * @param {import('./table.mjs').Results} results
+ * @param {string} prefix
+ */
+function linesOf(results, prefix) {
+  const points = Object.entries(results.figures).filter(([id]) => id.startsWith(prefix))
+  return peersOf(results).flatMap(peer => {
+    const line = points.flatMap(([id, byPeer]) => {
+      const result = byPeer[peer]
+      const isUsable = result !== undefined && result.problem === undefined && result.median > 0
+      return isUsable ? [/** @type {[number, number]} */ ([Number(id.slice(prefix.length)), result.median])] : []
+    })
+    return line.length > 0 ? [{ name: peer, points: line.sort(([a], [b]) => a - b) }] : []
+  })
+}
+
+/**
+ * @param {import('./table.mjs').Results} old
+ * @param {import('./table.mjs').Results} fresh
+ * @returns {import('./table.mjs').Results}
+ */
+function merge(old, fresh) {
+  const figures = { ...old.figures }
+  for (const [id, byPeer] of Object.entries(fresh.figures)) figures[id] = { ...figures[id], ...byPeer }
+  const isFresh = new Set(fresh.leftOut.map(({ scenario, peer }) => `${scenario} ${peer}`))
+  const leftOut = [...old.leftOut.filter(({ scenario, peer }) => !isFresh.has(`${scenario} ${peer}`)), ...fresh.leftOut]
+  return { ...fresh, figures, leftOut }
+}

@@ -1,0 +1,153 @@
+// @ts-check
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { describeMachine, fileLimit } from './machine.mjs'
+import { readOptions } from './options.mjs'
+import { PEERS } from './peers/peers.mjs'
+import { format } from './report/table.mjs'
+import { reportOf, writeResults } from './report/write.mjs'
+import { SCENARIOS } from './scenarios/scenarios.mjs'
+
+const options = readOptions(process.argv.slice(2))
+const scenarios = chosen('scenario', SCENARIOS, options.scenarios)
+const peers = chosen('peer', PEERS, options.peers)
+
+if (options.list) {
+  for (const { name, title } of SCENARIOS) say(`${name.padEnd(12)} ${title}`)
+  for (const peer of PEERS) say(`${peer.name.padEnd(18)} ${peer.unavailable() ?? 'can be measured'}`)
+  process.exit(0)
+}
+
+/** @type {import('./report/table.mjs').Results} */
+const results = {
+  date: new Date().toISOString().slice(0, 10),
+  command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
+  machine: describeMachine(),
+  numbers: options.numbers,
+  leftOut: [],
+  figures: {},
+}
+const folder = mkdtempSync(join(tmpdir(), 'tidings-bench-'))
+const profile = options.profile === undefined ? undefined : resolve(options.profile)
+if (profile !== undefined) mkdirSync(profile, { recursive: true })
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(signal, () => process.exit(130))
+
+say(
+  Object.entries(results.machine)
+    .map(([name, value]) => `${name}: ${value}`)
+    .join('\n'),
+)
+warnAboutFiles()
+
+const usable = peers.filter(peer => {
+  const reason = peer.unavailable()
+  if (reason !== undefined) leaveOut('every scenario', peer.name, `is left out: ${reason}`)
+  return reason === undefined
+})
+for (const scenario of scenarios) {
+  say(`\n${scenario.name}: ${scenario.title}`)
+  const taking = usable.filter(peer => {
+    const reason = scenario.leavesOut(peer)
+    if (reason !== undefined) leaveOut(scenario.name, peer.name, reason)
+    return reason === undefined
+  })
+  // Peers take turns, so that whatever disturbs the machine for a while disturbs them all.
+  for (let run = 1; run <= options.numbers.runs; run++) {
+    for (const peer of taking) await runOnce(scenario, peer)
+  }
+}
+
+if (options.write) writeResults(results)
+say(reportOf(results))
+const problems = Object.values(results.figures).flatMap(byPeer =>
+  Object.values(byPeer).filter(({ problem }) => problem),
+)
+process.exitCode = problems.length > 0 ? 1 : 0
+
+/**
+ * @param {import('./session.mjs').Scenario} scenario
+ * @param {import('./peers/peers.mjs').Peer} peer
+ */
+async function runOnce(scenario, peer) {
+  /** @param {string} id */
+  const known = id => results.figures[id]?.[peer.name]?.median
+  try {
+    const context = { peer, folder, n: options.numbers, known, ...(profile !== undefined && { profile }) }
+    for (const figure of await scenario.run(context)) keep(peer.name, figure)
+  } catch (error) {
+    const problem = /** @type {Error} */ (error).message
+    keep(peer.name, { id: `${scenario.name}.failed`, value: Number.NaN, problem })
+  }
+}
+
+/**
+ * @param {string} peer
+ * @param {import('./session.mjs').Figure} figure
+ */
+function keep(peer, { id, value, problem, detail = {} }) {
+  results.figures[id] ??= {}
+  results.figures[id][peer] ??= { runs: [], median: Number.NaN, detail }
+  const result = results.figures[id][peer]
+  result.runs.push(value)
+  result.median = median(result.runs)
+  if (result.median === value) result.detail = detail
+  if (problem !== undefined) result.problem ??= problem
+  const details = Object.entries(detail).map(
+    ([name, what]) => `${name} ${typeof what === 'number' ? format(what) : what}`,
+  )
+  say(`  ${peer.padEnd(16)} ${id.padEnd(20)} ${format(value).padStart(10)}  ${details.join(', ')}`)
+  if (problem !== undefined) say(`  ${peer.padEnd(16)} INVALID: ${problem}`)
+}
+
+/**
+ * @template {{ name: string }} Named
+ * @param {string} what
+ * @param {Named[]} all
+ * @param {string[] | undefined} names
+ */
+function chosen(what, all, names) {
+  for (const name of names ?? []) {
+    if (all.some(one => one.name === name)) continue
+    process.stderr.write(`there is no ${what} '${name}'; there are: ${all.map(one => one.name).join(', ')}\n`)
+    process.exit(2)
+  }
+  return names === undefined ? all : all.filter(one => names.includes(one.name))
+}
+
+/**
+ * @param {string} scenario
+ * @param {string} peer
+ * @param {string} reason
+ */
+function leaveOut(scenario, peer, reason) {
+  results.leftOut.push({ scenario, peer, reason })
+  say(`  ${peer.padEnd(16)} left out of ${scenario}: ${reason}`)
+}
+
+function warnAboutFiles() {
+  const { numbers } = options
+  const most = Math.max(
+    numbers['idle-connections'],
+    numbers['heartbeat-connections'],
+    numbers['storm-connections'],
+    numbers['room-connections'],
+  )
+  const needed = Math.ceil(most * 1.03) + 200
+  if (fileLimit() >= needed) return
+  say(`One process may open ${fileLimit()} files, but ${most} connections need ${needed}.`)
+  say(`Raise the limit (ulimit -Hn ${needed}, as root) or ask for less (--help names the numbers).`)
+}
+
+/** @param {number[]} values */
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b)
+  // The lower of two middle values: a value that was measured, whose details can be told.
+  return sorted[Math.floor((sorted.length - 1) / 2)] ?? Number.NaN
+}
+
+/** @param {string} line */
+function say(line) {
+  process.stdout.write(`${line}\n`)
+}

@@ -1,0 +1,173 @@
+// @ts-check
+import { measured, problemOf, speaking, withServer } from '../session.mjs'
+
+const CONCURRENCY = 100
+
+/** @type {import('../session.mjs').Scenario} */
+export const broadcast = {
+  name: 'broadcast',
+  title: 'everyone gets every event, at a fixed rate',
+  leavesOut: () => undefined,
+  async run(context) {
+    const { connections, seconds, rate } = context.n
+    return await withServer(context, {}, async ({ server, load }) => {
+      const { result, cpuMicros, shares } = await broadcastAtRate(context, server, load, { connections, seconds, rate })
+      return [
+        { id: 'broadcast.cpu', value: cpuMicros / result.delivered, ...problemOf(result), detail: shares },
+        { id: 'broadcast.p99', value: result.lastSocket.p99, ...problemOf(result), detail: shares },
+      ]
+    })
+  },
+}
+
+/** @type {import('../session.mjs').Scenario} */
+export const saturation = {
+  name: 'saturation',
+  title: 'everyone gets every event, as many as the server can',
+  leavesOut: () => undefined,
+  async run(context) {
+    const { connections, seconds, window, bytes } = context.n
+    return await withServer(context, {}, async ({ server, load }) => {
+      await openEveryone(context, server, load, connections)
+      const { result, cpuMicros, shares } = await measured(server, load, () =>
+        load.ask('publish', {
+          group: 'everyone',
+          ...speaking(context, server),
+          window,
+          seconds,
+          bytes,
+          batch: context.peer.abilities.includes('batch') ? 50 : 20,
+        }),
+      )
+      const detail = {
+        ...shares,
+        'us/delivery': round(cpuMicros / result.delivered),
+        'p99 ms': round(result.latency.p99),
+      }
+      return [{ id: 'saturation.rate', value: result.delivered / result.seconds, ...problemOf(result), detail }]
+    })
+  },
+}
+
+/** @type {import('../session.mjs').Scenario} */
+export const half = {
+  name: 'half',
+  title: 'publish to the last of all sockets, at half of saturation',
+  leavesOut: () => undefined,
+  async run(context) {
+    const { connections, seconds } = context.n
+    const saturated = context.known('saturation.rate') ?? (await saturation.run(context))[0]?.value ?? 0
+    const rate = saturated / 2 / connections
+    return await withServer(context, {}, async ({ server, load }) => {
+      const { result, shares } = await broadcastAtRate(context, server, load, { connections, seconds, rate })
+      const detail = { ...shares, 'events/s': Math.round(rate), 'p50 ms': round(result.lastSocket.p50) }
+      return [{ id: 'half.p99', value: result.lastSocket.p99, ...problemOf(result), detail }]
+    })
+  },
+}
+
+/** For the charts. @type {import('../session.mjs').Scenario} */
+export const curves = {
+  name: 'curves',
+  title: 'latency against load, CPU per delivery against connections',
+  leavesOut: () => undefined,
+  async run(context) {
+    const { connections, seconds, rate } = context.n
+    /** @type {import('../session.mjs').Figure[]} */
+    const figures = []
+    for (const load of [20_000, 50_000, 100_000, 200_000, 400_000, 800_000]) {
+      // Past its saturation a server's queue only grows: the point would say how long was measured, not how long it takes.
+      if (load > 0.9 * (context.known('saturation.rate') ?? Number.POSITIVE_INFINITY)) break
+      const point = await atRate(context, { connections, seconds: seconds / 2, rate: load / connections })
+      figures.push({ id: `curve.latency.${load}`, value: point.result.lastSocket.p99, ...problemOf(point.result) })
+    }
+    for (const share of [0.05, 0.25, 0.5, 1, 2.5, 5]) {
+      const count = Math.round(connections * share)
+      const point = await atRate(context, {
+        connections: count,
+        seconds: seconds / 2,
+        rate: Math.min(rate, 60_000 / count),
+      })
+      figures.push({
+        id: `curve.cpu.${count}`,
+        value: point.cpuMicros / point.result.delivered,
+        ...problemOf(point.result),
+      })
+    }
+    return figures
+  },
+}
+
+/** @type {import('../session.mjs').Scenario} */
+export const room = {
+  name: 'room',
+  title: 'one room with many followers',
+  leavesOut: () => undefined,
+  async run(context) {
+    const { 'room-connections': connections, seconds } = context.n
+    const rate = 4
+    return await withServer(context, {}, async ({ server, load }) => {
+      await openEveryone(context, server, load, connections, 'project')
+      const { result, cpuMicros, shares } = await measured(server, load, () =>
+        load.ask('publish', { group: 'everyone', ...speaking(context, server), rate, seconds, connections: 1 }),
+      )
+      return [
+        { id: 'room.cpu', value: cpuMicros / result.delivered, ...problemOf(result), detail: shares },
+        { id: 'room.p99', value: result.lastSocket.p99, ...problemOf(result), detail: shares },
+      ]
+    })
+  },
+}
+
+/**
+ * @param {import('../session.mjs').Context} context
+ * @param {{ connections: number, seconds: number, rate: number }} how
+ */
+async function atRate(context, how) {
+  return await withServer(context, {}, ({ server, load }) => broadcastAtRate(context, server, load, how))
+}
+
+/**
+ * @param {import('../session.mjs').Context} context
+ * @param {import('../peers/peers.mjs').Server} server
+ * @param {import('../load/load.mjs').Load} load
+ * @param {{ connections: number, seconds: number, rate: number }} how
+ */
+async function broadcastAtRate(context, server, load, { connections, seconds, rate }) {
+  await openEveryone(context, server, load, connections)
+  /** @param {number} length */
+  const publish = length =>
+    load.ask('publish', {
+      group: 'everyone',
+      ...speaking(context, server),
+      rate,
+      seconds: length,
+      bytes: context.n.bytes,
+    })
+  // The first events run through code that is not compiled yet.
+  await publish(Math.min(1, seconds / 2))
+  return await measured(server, load, () => publish(seconds))
+}
+
+/**
+ * @param {import('../session.mjs').Context} context
+ * @param {import('../peers/peers.mjs').Server} server
+ * @param {import('../load/load.mjs').Load} load
+ * @param {number} connections
+ * @param {string} [name]
+ */
+async function openEveryone(context, server, load, connections, name = '*') {
+  await load.ask('open', {
+    group: 'everyone',
+    ...speaking(context, server),
+    connections,
+    room: name,
+    rooms: 1,
+    concurrency: CONCURRENCY,
+    // The load generator must not become the bottleneck by keeping books on millions of arrivals.
+    sampleEvery: 16,
+  })
+}
+
+/** @param {number} value */
+const round = value => Math.round(value * 100) / 100

@@ -1,0 +1,87 @@
+// @ts-check
+import { Load } from './load/load.mjs'
+import { cpuMicros } from './processes.mjs'
+
+/**
+ * What a scenario measured once: `id` names the figure ('broadcast.cpu'), `problem` says why it does not count.
+ * @typedef {{ id: string, value: number, problem?: string, detail?: Record<string, number | string> }} Figure
+ *
+ * `known` looks up a figure that an earlier scenario of the same run measured for this peer.
+ * @typedef {{
+ *   peer: import('./peers/peers.mjs').Peer, folder: string, profile?: string, n: import('./options.mjs').Numbers,
+ *   known: (id: string) => number | undefined
+ * }} Context
+ *
+ * @typedef {{
+ *   name: string, title: string, leavesOut: (peer: import('./peers/peers.mjs').Peer) => string | undefined,
+ *   run: (context: Context) => Promise<Figure[]>
+ * }} Scenario
+ */
+
+/**
+ * Starts a peer and a load generator, and ends both whatever happens.
+ * @template Result
+ * @param {Context} context
+ * @param {{ env?: Record<string, string>, replicas?: number }} settings
+ * @param {(session: { server: import('./peers/peers.mjs').Server, load: Load }) => Promise<Result>} act
+ * @returns {Promise<Result>}
+ */
+export async function withServer({ peer, folder, profile }, settings, act) {
+  const server = await peer.start({ folder, ...settings, ...(profile !== undefined && { profile }) })
+  const load = new Load()
+  try {
+    return await act({ server, load })
+  } finally {
+    await load.stop()
+    await server.stop()
+  }
+}
+
+/**
+ * What the spec of a group says about a server.
+ * @param {Context} context
+ * @param {import('./peers/peers.mjs').Server} server
+ */
+export function speaking({ peer }, server) {
+  return { protocol: peer.protocol, ports: server.ports, port: server.ports[0] }
+}
+
+/**
+ * Does something and says what CPU it cost: of the server (all its processes), of each one, of Redis, of the load generator.
+ * @template Result
+ * @param {import('./peers/peers.mjs').Server} server
+ * @param {Load} load
+ * @param {() => Promise<Result>} act
+ */
+export async function measured(server, load, act) {
+  const all = [...server.processes, ...server.helpers]
+  const before = all.map(({ pid }) => cpuMicros(pid))
+  const loadBefore = cpuMicros(load.pid)
+  const start = performance.now()
+  const result = await act()
+  const micros = (performance.now() - start) * 1000
+  const each = all.map(({ name, pid }, index) => ({ name, micros: cpuMicros(pid) - (before[index] ?? 0) }))
+  const cpu = each.slice(0, server.processes.length).reduce((sum, one) => sum + one.micros, 0)
+  /** @param {number} used */
+  const share = used => `${Math.round((100 * used) / micros)} %`
+  return {
+    result,
+    cpuMicros: cpu,
+    each,
+    shares: {
+      ...Object.fromEntries(each.map(one => [`${one.name} CPU`, share(one.micros)])),
+      'load CPU': share(cpuMicros(load.pid) - loadBefore),
+    },
+  }
+}
+
+/**
+ * Why what was counted does not count, or nothing: events that never came, came twice, or came out of order.
+ * @param {{ missing?: number, lost?: number, repeated?: number, failure?: string }} result
+ * @returns {{ problem?: string }}
+ */
+export function problemOf({ missing = 0, lost = 0, repeated = 0, failure = '' }) {
+  if (failure !== '') return { problem: failure.split('\r\n').at(-1)?.slice(0, 200) || failure.slice(0, 200) }
+  if (missing === 0 && lost === 0 && repeated === 0) return {}
+  return { problem: `${missing} missing, ${lost} skipped, ${repeated} repeated or out of order` }
+}
