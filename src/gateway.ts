@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
-import type { Bus, BusHealth, GapReason, Replay } from './bus/bus.js'
+import type { Bus, BusCounts, BusHealth, GapReason, Replay } from './bus/bus.js'
 import { type CloseReason, Connection } from './connection.js'
 import { type Cursor, isAfter } from './cursor.js'
 import { BusUnavailable } from './errors.js'
@@ -49,8 +49,12 @@ export interface GatewayCounts extends HubCounts {
   opened: number
   /** Ended connections by reason. */
   closed: Record<CloseReason | 'gone', number>
-  /** Streams that came with a position, by what they were told. */
-  resumed: { whole: number; lost: number }
+  /** Opened streams by what they were told: a first visit, everything missed follows, something may be lost. */
+  resumed: { first: number; whole: number; lost: number }
+  /** Events published here; repeated keys are not. */
+  published: number
+  /** Events that came from the bus, followed here or not. */
+  received: number
   /** `stream.gap` events by reason. */
   gaps: Record<GapReason, number>
 }
@@ -81,7 +85,9 @@ export class Gateway implements Publisher {
   readonly #counts = {
     opened: 0,
     closed: { gone: 0, slow: 0, shutdown: 0, expired: 0, revoked: 0, replaced: 0, 'max-age': 0, overloaded: 0 },
-    resumed: { whole: 0, lost: 0 },
+    resumed: { first: 0, whole: 0, lost: 0 },
+    published: 0,
+    received: 0,
     gaps: { history: 0, reset: 0, failover: 0 },
   }
   /** Ended, but their last bytes are still on the way. */
@@ -120,12 +126,27 @@ export class Gateway implements Publisher {
 
   /** Publishes checked drafts as one atomic step. Errors as in `Bus.publish`. */
   async publishDrafts(drafts: readonly Draft[]): Promise<Published[]> {
-    return drafts.length === 0 ? [] : this.#bus.publish(drafts)
+    if (drafts.length === 0) return []
+    const published = await this.#bus.publish(drafts)
+    for (const { duplicate } of published) if (!duplicate) this.#counts.published++
+    return published
   }
 
   /** Open streams on this replica. */
   get connections(): ReadonlySet<Connection> {
     return this.#hub.connections
+  }
+
+  /** Rooms that somebody here follows. Cost: one step a room. */
+  get roomCount(): number {
+    let count = 0
+    for (const _ of this.#hub.followedRooms()) count++
+    return count
+  }
+
+  /** What the bus counted so far. */
+  get busCounts(): BusCounts {
+    return this.#bus.counts
   }
 
   /** What was counted so far. */
@@ -234,7 +255,10 @@ export class Gateway implements Publisher {
   #openFirst(connection: Connection): void {
     const { position } = this.#bus
     if (position === null) this.#waiting.add(connection)
-    else connection.open(null, position, this.#options.heartbeatMs)
+    else {
+      this.#counts.resumed.first++
+      connection.open(null, position, this.#options.heartbeatMs)
+    }
   }
 
   #resume(connection: Connection, after: Cursor | 'unknown'): void {
@@ -292,6 +316,7 @@ export class Gateway implements Publisher {
   }
 
   #onEvents(events: readonly Event[]): void {
+    this.#counts.received += events.length
     for (const event of events) this.#hub.deliver(event)
     this.#scheduleFlush()
   }

@@ -40,6 +40,14 @@ export interface BusHealth {
   readonly lagMs: number | null
 }
 
+/** What a bus counted since it was made. */
+export interface BusCounts {
+  /** Pages of history read from the server. */
+  readonly historyReads: number
+  /** Times that live events were held to read what was missed. */
+  readonly catchUps: number
+}
+
 /**
  * What all replicas share: puts events in one order, keeps their history and announces them to every replica.
  * Order is one over all rooms, but a history ends: `replay` proves what is whole and names what is not.
@@ -66,6 +74,7 @@ export interface Bus {
   /** Everything up to here was handed to the subscriber; `null` until the bus was first reached. */
   readonly position: Cursor | null
   health(): BusHealth
+  readonly counts: BusCounts
   /** Idempotent: refuses new publishes, waits for those under way (2 s at most), releases everything. */
   close(): Promise<void>
 }

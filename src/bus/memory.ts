@@ -18,6 +18,8 @@ export interface MemoryBusOptions extends BusOptions {
 
 /** The bus of a single process. Its order and history end with the process: an old cursor then reads as loss. */
 export class MemoryBus implements Bus {
+  /** Memory reads no server and misses nothing. */
+  readonly counts = { historyReads: 0, catchUps: 0 }
   readonly #epoch = randomBytes(5).toString('hex')
   readonly #now: () => number
   readonly #history: History
