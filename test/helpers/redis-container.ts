@@ -40,8 +40,9 @@ export async function startRedisContainer(owner: Owner, options: RedisOptions): 
     kill: async () => docker('kill'),
     freeze: () => docker('pause'),
     thaw: () => docker('unpause'),
-    restart: async () => {
+    restart: async ({ empty = false } = {}) => {
       docker('restart')
+      if (empty) await redisCommand(port, ['FLUSHALL'])
       await waitFor(answers, 10_000, `the Redis container on port ${port} to answer again`)
     },
   }

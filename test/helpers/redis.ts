@@ -33,8 +33,8 @@ export interface RedisServer {
   /** Stops it from running (SIGSTOP): its connections stay open and nothing answers. */
   freeze(): void
   thaw(): void
-  /** Ends it if it runs, and starts it on the same port: empty, unless `appendonly`. */
-  restart(): Promise<void>
+  /** Ends it if it runs, and starts it on the same port: empty, unless `appendonly`, or if `empty` says so. */
+  restart(options?: { empty?: boolean }): Promise<void>
 }
 
 const START_MS = 10_000
@@ -79,8 +79,9 @@ async function startProcess(owner: Owner, options: RedisOptions, port: number): 
     kill: () => server.kill(),
     freeze: () => server.freeze(),
     thaw: () => server.thaw(),
-    restart: async () => {
+    restart: async ({ empty = false } = {}) => {
       await server.stop()
+      if (empty) await rm(join(folder, 'appendonlydir'), { recursive: true, force: true })
       await start()
     },
   }

@@ -1,0 +1,164 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { waitFor } from '../helpers/deadline.js'
+import type { RedisServer } from '../helpers/redis.js'
+import { BULK_ROOM, type Crowd } from './crowd.js'
+import type { Door } from './doors.js'
+import type { Ledger } from './ledger.js'
+import type { Fault, FaultKind } from './plan.js'
+import { publishAll } from './presses.js'
+import type { Link, LinkState } from './proxy.js'
+import type { Stage } from './stage.js'
+
+/** All that a fault can touch. */
+export interface World {
+  stage: Stage
+  ledger: Ledger
+  crowd: Crowd
+  /** Publishes the bulk that stalled readers do not take. */
+  bulkDoor: Door
+}
+
+type Injector = (world: World, fault: Fault) => Promise<void>
+
+/** How long after Redis lost data losses may still be announced: liveness is judged by a canary within 10 s. */
+const NOTICE_MS = 20_000
+const BULK_EVENTS = 200
+const BULK_BYTES = 60_000
+const DELAY_MS = 150
+
+/** Each resolves when the fault is over and mended (not: when its consequences are). */
+export const INJECTORS: Record<FaultKind, Injector> = {
+  kill: ({ stage }, { replica, forMs }) => stage.bounce(replica, gateway => gateway.kill(), forMs),
+
+  freeze: async ({ stage }, { forMs }) => {
+    const redis = await stage.redis()
+    redis.freeze()
+    await wait(forMs)
+    redis.thaw()
+  },
+
+  flush: world =>
+    losingData(world, 'flush', async () => {
+      const redis = await world.stage.redis()
+      await waitFor(() => redis.command('FLUSHALL'), 30_000, 'Redis to be emptied')
+    }),
+
+  empty: (world, { forMs }) =>
+    losingData(world, 'empty', async () => {
+      const redis = await world.stage.redis()
+      await redis.kill()
+      await wait(forMs)
+      await redis.restart({ empty: true })
+    }),
+
+  crash: async ({ stage }, { forMs }) => {
+    const redis = await stage.redis()
+    await redis.kill()
+    await wait(forMs)
+    await redis.restart()
+  },
+
+  partition: async ({ stage }, { replica, forMs, way }) => {
+    const link = stage.links[replica]
+    // The plan draws one of the states by its name.
+    link?.set(way as LinkState)
+    await wait(forMs)
+    link?.set('open')
+  },
+
+  delay: async ({ stage }, { forMs }) => {
+    for (const link of stage.links) link.delay(DELAY_MS)
+    await wait(forMs)
+    for (const link of stage.links) link.delay(0)
+  },
+
+  reset: async ({ stage }) => {
+    for (const link of stage.links) link.reset()
+  },
+
+  stall: async ({ crowd, ledger, bulkDoor }, { forMs }) => {
+    crowd.stall()
+    const stalled = wait(forMs)
+    for (let sent = 0; sent < BULK_EVENTS; sent++) {
+      await publishAll(bulkDoor, ledger, [BULK_ROOM], { padding: BULK_BYTES })
+    }
+    await stalled
+    crowd.resume()
+  },
+
+  rolling: async ({ stage }) => {
+    for (const index of stage.gateways.keys()) {
+      await stage.bounce(
+        index,
+        async gateway => {
+          const code = await gateway.stop()
+          if (code !== 0) stage.mishaps.push(`replica ${index} exited with ${code} after SIGTERM`)
+        },
+        0,
+      )
+    }
+  },
+
+  failover: (world, fault) => losingData(world, 'failover', () => failOver(world.stage, fault)),
+}
+
+async function failOver(stage: Stage, { way, forMs }: Fault): Promise<void> {
+  const { sentinel } = stage
+  if (!sentinel) throw new Error('a failover needs Sentinel')
+  // Until the old master follows, nobody could take over.
+  const old = await waitFor(() => followed(stage), 40_000, 'a master with a replica that is up to date')
+  const link = linkOf(stage, old)
+  switch (way) {
+    case 'asked':
+      await sentinel.failover()
+      return
+    case 'killed':
+      await old.kill()
+      break
+    case 'frozen':
+      old.freeze()
+      break
+    case 'rolled back':
+      // What is acknowledged from here on, the next master will not have.
+      link.holdReplication()
+      await wait(forMs)
+      await old.kill()
+      break
+    case 'split':
+      // The old master goes on with the gateways, without its replica and its sentinels.
+      link.isolate(true)
+      break
+    default:
+      throw new Error(`no failover is called '${way}'`)
+  }
+  try {
+    await sentinel.untilMasterIsNot(old)
+    if (way === 'split') await wait(forMs)
+  } finally {
+    link.dropReplication()
+    link.isolate(false)
+    if (way === 'frozen') old.thaw()
+    else if (way !== 'split') await old.restart()
+  }
+}
+
+async function followed(stage: Stage): Promise<RedisServer | undefined> {
+  const master = await stage.redis()
+  const info = String(await master.command('INFO', 'replication'))
+  return /role:master/.test(info) && /state=online,offset=\d+,lag=[01]\b/.test(info) ? master : undefined
+}
+
+function linkOf(stage: Stage, redis: RedisServer): Link {
+  const link = stage.links[stage.sentinel?.nodes.indexOf(redis) ?? -1]
+  if (!link) throw new Error(`no link leads to the Redis on port ${redis.port}`)
+  return link
+}
+
+async function losingData({ ledger }: World, what: string, act: () => Promise<void>): Promise<void> {
+  const from = performance.now()
+  try {
+    await act()
+  } finally {
+    ledger.forgive(from, performance.now() + NOTICE_MS, what)
+  }
+}

@@ -1,0 +1,53 @@
+import { parseArgs } from 'node:util'
+import { FAULTS, type FaultKind } from './plan.js'
+
+export interface ChaosOptions {
+  seed: number
+  minutes: number
+  replicas: number
+  clients: number
+  faults: FaultKind[]
+  /** Redis replicas that a publish waits for, with Sentinel. */
+  waitReplicas: number
+}
+
+export const USAGE = `Usage: npm run chaos -- [options]
+  --seed N            the plan of faults, and what is published where (default: drawn, and printed)
+  --minutes N         how long faults are injected, starting and settling included (default 3)
+  --replicas N        gateway processes (default 3)
+  --clients N         readers (default 300)
+  --faults a,b        of: ${Object.keys(FAULTS).join(', ')} (default: all)
+  --wait-replicas N   REDIS_WAIT_REPLICAS of the gateways in the Sentinel phase (default 0)
+`
+
+/** @throws Error  for an unknown option or a value that is not allowed */
+export function readOptions(args: string[]): ChaosOptions {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    args,
+    options: { seed: text, minutes: text, replicas: text, clients: text, faults: text, 'wait-replicas': text },
+  })
+  return {
+    seed: number('seed', values.seed, Math.floor(Math.random() * 1e6), 0),
+    minutes: number('minutes', values.minutes, 3, 0),
+    replicas: number('replicas', values.replicas, 3, 1),
+    clients: number('clients', values.clients, 300, 1),
+    faults: values.faults === undefined ? (Object.keys(FAULTS) as FaultKind[]) : kinds(values.faults), // its keys are that
+    waitReplicas: number('wait-replicas', values['wait-replicas'], 0, 0),
+  }
+}
+
+function number(name: string, text: string | undefined, fallback: number, least: number): number {
+  const value = text === undefined ? fallback : Number(text)
+  if (!Number.isFinite(value) || value < least)
+    throw new Error(`--${name} is '${text}' but must be a number from ${least}`)
+  return value
+}
+
+function kinds(text: string): FaultKind[] {
+  const isKind = (name: string): name is FaultKind => Object.hasOwn(FAULTS, name)
+  return text.split(',').map(name => {
+    if (!isKind(name)) throw new Error(`--faults has '${name}' but must be some of ${Object.keys(FAULTS).join(', ')}`)
+    return name
+  })
+}

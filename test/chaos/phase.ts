@@ -1,0 +1,128 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { createEmitter } from '../../src/emitter.js'
+import { waitFor } from '../helpers/deadline.js'
+import { Scope } from '../helpers/scope.js'
+import { Crowd } from './crowd.js'
+import { createEmitterDoor, createHttpDoor } from './doors.js'
+import { INJECTORS, type World } from './faults.js'
+import { Ledger, type Reconciliation } from './ledger.js'
+import type { ChaosOptions } from './options.js'
+import type { Fault, Phase } from './plan.js'
+import { Press } from './presses.js'
+import { Random } from './random.js'
+import { type Stage, startSentinelStage, startSingleStage } from './stage.js'
+
+export interface PhaseResult extends Reconciliation {
+  topology: string
+  tallies: Map<string, number>
+  /** The longest time that an answer to a publish over HTTP took. */
+  slowestAnswerMs: number
+  /** How long after the last fault the last reader had everything. */
+  settledMs: number
+  epochs: number
+}
+
+const HTTP_PRESSES = 4
+const EMITTER_PRESSES = 2
+const PAUSE_MS = 40
+const ROOMS = 30
+const STALLING = 6
+const CHURN_MS = 200
+const READY_MS = 40_000
+const SETTLE_MS = 20_000
+
+/** Plays one phase of the plan from start to account. Nothing of it is left when this resolves or rejects. */
+export async function playPhase(
+  phase: Phase,
+  options: ChaosOptions,
+  say: (text: string) => void,
+): Promise<PhaseResult> {
+  const scope = new Scope()
+  try {
+    const waitReplicas = phase.topology === 'sentinel' ? options.waitReplicas : 0
+    const start = phase.topology === 'single' ? startSingleStage : startSentinelStage
+    const stage = await start(scope, { replicas: options.replicas, waitReplicas })
+    return await play(scope, stage, phase, options, say)
+  } finally {
+    await scope.close()
+  }
+}
+
+async function play(scope: Scope, stage: Stage, phase: Phase, options: ChaosOptions, say: (text: string) => void) {
+  const ledger = new Ledger()
+  const random = (name: string) => new Random(options.seed, `${phase.topology} ${name}`)
+  const rooms = Array.from({ length: ROOMS }, (_, index) => `project:${index}`)
+  const users = Array.from({ length: Math.ceil(options.clients * 0.8) }, (_, index) => `u${index}`)
+  const urls = stage.gateways.map(({ url }) => url)
+  const crowdOptions = { ledger, random: random('crowd'), urls, users, rooms, readers: options.clients }
+  const crowd = new Crowd({ ...crowdOptions, stalling: Math.min(STALLING, options.clients), churnMs: CHURN_MS })
+  scope.teardown(() => crowd.close())
+  await crowd.open()
+
+  let slowestAnswerMs = 0
+  const onAnswer = (ms: number) => {
+    slowestAnswerMs = Math.max(slowestAnswerMs, ms)
+  }
+  const takeTurns = (by: Random) => () => by.pick(urls)
+  const doors = Array.from({ length: HTTP_PRESSES }, (_, index) =>
+    createHttpDoor(`http ${index}`, takeTurns(random(`door ${index}`)), onAnswer),
+  )
+  for (let index = 0; index < EMITTER_PRESSES; index++) {
+    doors.push(createEmitterDoor(`emitter ${index}`, createEmitter(stage.emitterOptions)))
+  }
+  const presses = doors.map(
+    (door, index) => new Press(door, { ledger, random: random(`press ${index}`), rooms, users, pauseMs: PAUSE_MS }),
+  )
+  scope.teardown(() => Promise.all(presses.map(press => press.stop())))
+  const bulkDoor = createHttpDoor('bulk', takeTurns(random('bulk')), onAnswer)
+  scope.teardown(() => bulkDoor.close())
+
+  await injectAll({ stage, ledger, crowd, bulkDoor }, phase.faults, say)
+  const settledMs = await settle(stage, ledger, crowd, presses, say)
+  for (const mishap of stage.mishaps) ledger.violations.add('gateway', mishap, () => [])
+  const { topology } = phase
+  return {
+    ...ledger.reconcile(),
+    topology,
+    tallies: crowd.tallies,
+    slowestAnswerMs,
+    settledMs,
+    epochs: ledger.positions.epochs,
+  }
+}
+
+async function injectAll(world: World, faults: readonly Fault[], say: (text: string) => void): Promise<void> {
+  const running = new Set<Promise<void>>()
+  for (const fault of faults) {
+    await wait(fault.calmMs)
+    const name = [fault.kind, fault.way].filter(Boolean).join(' ')
+    const startedAt = performance.now()
+    say(`${name} ...`)
+    const injection = INJECTORS[fault.kind](world, fault).then(
+      () => say(`${name}: over after ${Math.round(performance.now() - startedAt)} ms`),
+      error => {
+        world.ledger.violations.add('gateway', `${name} could not be done: ${error}`, () => [String(error?.stack)])
+      },
+    )
+    running.add(injection)
+    void injection.finally(() => running.delete(injection))
+    if (!fault.overlaps) await Promise.all(running)
+  }
+  await Promise.all(running)
+}
+
+/** Ends the publishing and waits for what is owed. Nothing is published to help: a forgotten last event must show. */
+async function settle(stage: Stage, ledger: Ledger, crowd: Crowd, presses: Press[], say: (text: string) => void) {
+  const startedAt = performance.now()
+  for (const { adminUrl } of stage.gateways) {
+    await waitFor(async () => (await fetch(`${adminUrl}/readyz`)).ok, READY_MS, `${adminUrl} to be ready`)
+  }
+  crowd.settle()
+  await Promise.all(presses.map(press => press.stop()))
+  say('settling ...')
+  await waitFor(() => ledger.owed === 0, SETTLE_MS, 'all readers to have everything').catch(error => say(String(error)))
+  const settledMs = performance.now() - startedAt
+  // Repeats come late, if they come.
+  await wait(1500)
+  return settledMs
+}

@@ -1,0 +1,200 @@
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { freePort } from '../helpers/ports.js'
+import type { Owner } from '../helpers/scope.js'
+
+/**
+ * How bytes pass: `open`; `cut` refuses new connections and has reset the old ones; `frozen` holds all bytes and delivers them
+ * at the end; `half-open` drops what comes from the server while what the client says arrives.
+ */
+export type LinkState = 'open' | 'cut' | 'frozen' | 'half-open'
+
+/** A TCP proxy before one server, for one or more clients, whose link can be broken in the ways that links break. */
+export interface Link {
+  /** Where clients connect: 127.0.0.1:port. */
+  readonly port: number
+  readonly state: LinkState
+  /** Leaving `half-open` resets the connections that lost bytes: TCP would have retransmitted or given up. */
+  set(state: LinkState): void
+  /** Adds this to the way of every chunk, in both directions. Order stays. */
+  delay(ms: number): void
+  /** Resets every connection; new ones pass. */
+  reset(): void
+  /** Holds what the server sends to its replicas, until dropReplication(). */
+  holdReplication(): void
+  /** Resets the connections of replicas; what was held is lost. */
+  dropReplication(): void
+  /** Cuts replicas and sentinels off, and nobody else: the server goes on as the master of who is left. */
+  isolate(isIsolated: boolean): void
+  close(): Promise<void>
+}
+
+export async function startLink(owner: Owner, targetPort: number, port?: number): Promise<Link> {
+  const pairs = new Set<Pair>()
+  let state: LinkState = 'open'
+  let delayMs = 0
+  let holdsReplication = false
+  let isIsolated = false
+  const server = createServer({ pauseOnConnect: true }, client => {
+    if (state === 'cut') {
+      client.on('error', () => {})
+      client.resetAndDestroy()
+      return
+    }
+    const rules: Rules = {
+      state: () => state,
+      delayMs: () => delayMs,
+      holds: guest => guest === 'replica' && holdsReplication,
+      refuses: guest => guest !== 'anybody' && isIsolated,
+    }
+    const pair = new Pair(client, connect(targetPort, '127.0.0.1'), rules, () => pairs.delete(pair))
+    pairs.add(pair)
+  })
+  const listening = port ?? (await freePort())
+  await listen(server, listening)
+  const resetAll = () => {
+    for (const pair of [...pairs]) pair.reset()
+  }
+  const close = async () => {
+    resetAll()
+    if (server.listening) await new Promise<void>(resolve => server.close(() => resolve()))
+  }
+  owner.teardown(close)
+  return {
+    port: listening,
+    get state() {
+      return state
+    },
+    set: next => {
+      state = next
+      if (next === 'cut') resetAll()
+      else for (const pair of [...pairs]) pair.follow()
+    },
+    delay: ms => {
+      delayMs = ms
+    },
+    reset: resetAll,
+    holdReplication: () => {
+      holdsReplication = true
+      for (const pair of pairs) pair.follow()
+    },
+    dropReplication: () => {
+      holdsReplication = false
+      for (const pair of [...pairs]) if (pair.guest === 'replica') pair.reset()
+    },
+    isolate: next => {
+      isIsolated = next
+      for (const pair of [...pairs]) pair.follow()
+    },
+    close,
+  }
+}
+
+interface Rules {
+  state(): LinkState
+  delayMs(): number
+  holds(guest: Guest): boolean
+  refuses(guest: Guest): boolean
+}
+
+/** Who the client is, by what it says first. */
+type Guest = 'anybody' | 'replica' | 'sentinel'
+
+const SNIFFED_BYTES = 2000
+const HIGH_WATER_BYTES = 1 << 20
+
+/** A client's connection and the one made for it. Both live and die together. */
+class Pair {
+  guest: Guest = 'anybody'
+  #client: Socket
+  #server: Socket
+  #rules: Rules
+  #onEnd: () => void
+  #lostBytes = false
+  #sniffed = ''
+
+  constructor(client: Socket, server: Socket, rules: Rules, onEnd: () => void) {
+    this.#client = client
+    this.#server = server
+    this.#rules = rules
+    this.#onEnd = onEnd
+    for (const socket of [client, server]) {
+      socket.setNoDelay(true)
+      socket.on('error', () => this.reset())
+      socket.on('close', () => this.#end())
+    }
+    this.#pass(client, server, bytes => this.#sniff(bytes))
+    this.#pass(server, client, () => {
+      if (this.#rules.state() !== 'half-open') return true
+      this.#lostBytes = true
+      return false
+    })
+    this.follow()
+  }
+
+  /** Takes up the link's state. */
+  follow(): void {
+    const state = this.#rules.state()
+    if ((this.#lostBytes && state !== 'half-open') || this.#rules.refuses(this.guest)) {
+      this.reset()
+      return
+    }
+    const isFrozen = state === 'frozen'
+    for (const socket of [this.#client, this.#server]) {
+      const isHeld = isFrozen || (socket === this.#server && this.#rules.holds(this.guest))
+      if (isHeld) socket.pause()
+      else socket.resume()
+    }
+  }
+
+  reset(): void {
+    this.#client.resetAndDestroy()
+    this.#server.resetAndDestroy()
+    this.#end()
+  }
+
+  #pass(from: Socket, to: Socket, mayPass: (bytes: Buffer) => boolean): void {
+    let lastDueAt = 0
+    const later = (act: () => void) => {
+      const now = performance.now()
+      const dueAt = Math.max(lastDueAt, now + this.#rules.delayMs())
+      lastDueAt = dueAt
+      if (dueAt <= now) act()
+      else setTimeout(act, dueAt - now)
+    }
+    from.on('data', bytes => {
+      if (!mayPass(bytes)) return
+      later(() => {
+        if (to.destroyed) return
+        if (!to.write(bytes) && to.writableLength > HIGH_WATER_BYTES) {
+          from.pause()
+          to.once('drain', () => this.follow())
+        }
+      })
+    })
+    from.on('end', () => later(() => to.end()))
+  }
+
+  #sniff(bytes: Buffer): boolean {
+    if (this.#sniffed.length < SNIFFED_BYTES && this.guest === 'anybody') {
+      this.#sniffed += bytes.toString('latin1', 0, SNIFFED_BYTES)
+      // A replica begins with REPLCONF, a sentinel with CLIENT SETNAME sentinel-...; nobody else says that.
+      if (/\r\nreplconf\r\n/i.test(this.#sniffed)) this.guest = 'replica'
+      else if (/\r\nsentinel-[0-9a-f]{8}-(cmd|pubsub)\r\n/.test(this.#sniffed)) this.guest = 'sentinel'
+      if (this.guest !== 'anybody') this.follow()
+    }
+    return true
+  }
+
+  #end(): void {
+    this.#client.destroy()
+    this.#server.destroy()
+    this.#onEnd()
+  }
+}
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, '127.0.0.1', resolve)
+  })
+}
