@@ -124,6 +124,48 @@ export const PublishForbidden = createError<[user: string, room: string]>(
 /** No credential, or one that nobody here can verify. */
 export const Unauthorized = createError<[why: string]>('TIDINGS_UNAUTHORIZED', '%s', 401)
 
+/** A page of an origin that is not listed. */
+export const OriginForbidden = createError<[origin: string]>(
+  'TIDINGS_ORIGIN_FORBIDDEN',
+  "origin '%s' is not allowed here; list it in CORS_ORIGINS",
+  403,
+)
+
+/** A route for servers was called by somebody else, or outside a key's patterns. */
+export const ManageForbidden = createError<[viewer: string, what: string]>(
+  'TIDINGS_MANAGE_FORBIDDEN',
+  "viewer '%s' may not %s; use an API key whose patterns allow it",
+  403,
+)
+
+/** Without credentials configured only this machine is served. */
+export const OpenToLoopback = createError(
+  'TIDINGS_OPEN_TO_LOOPBACK',
+  'no credentials are configured, so only connections to a loopback address are served; set JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL or API_KEYS',
+  403,
+)
+
+/** More requests than a publisher or viewer may make. */
+export const RateLimited = createError<[allowed: number, what: string, retryS: number]>(
+  'TIDINGS_RATE_LIMITED',
+  'more than %d %s; try again in %d s',
+  429,
+)
+
+/** The issuer's keys are not known yet and cannot be had now. */
+export const KeysUnavailable = createError(
+  'TIDINGS_KEYS_UNAVAILABLE',
+  'the keys that tokens are verified with cannot be had now; try again',
+  503,
+)
+
+/** What replicas share about access cannot be reached; nothing was changed. */
+export const AccessUnavailable = createError<[why: string]>(
+  'TIDINGS_ACCESS_UNAVAILABLE',
+  'tickets and revocations cannot be reached (%s); nothing was changed, try again',
+  503,
+)
+
 /** The bus could not take the events: nothing was published. */
 export const BusUnavailable = createError<[why: string]>(
   'TIDINGS_BUS_UNAVAILABLE',

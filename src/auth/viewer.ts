@@ -1,6 +1,9 @@
+import { InvalidUser } from '../errors.js'
+import { isUserId, shown } from '../event.js'
+
 /** Who is behind a request, what they may do, and when that ends. */
 export interface Viewer {
-  /** The user whose own room they follow; for a server's API key its name. */
+  /** The user whose own room they follow; for a server's API key its name, or the user it acts for. */
   readonly userId: string
   /** `open`: no credentials are configured. `user`: a token or ticket. `server`: an API key. */
   readonly kind: 'open' | 'user' | 'server'
@@ -10,14 +13,37 @@ export interface Viewer {
   readonly publish: readonly string[]
   /** When the credential ends, in ms since 1970; `null` for never. */
   readonly expiresAt: number | null
+  /** When the credential was made, in ms since 1970; `null` when that cannot be told. Revoking the user ends what is older. */
+  readonly issuedAt: number | null
+  /** The hash of the ticket that it came with; `null` for any other credential. */
+  readonly ticket: string | null
 }
+
+/** What a viewer wants to do with a room; `manage` is making tickets for its user and ending their streams. */
+export type Action = 'follow' | 'publish' | 'manage'
+
+/** A viewer as an embedding application describes one; what is left out is `user`, `[]` and `null`. */
+export type ViewerInput = Pick<Viewer, 'userId'> & Partial<Omit<Viewer, 'ticket'>>
 
 /** A pattern that every room matches. */
 export const ANY_ROOM = '*'
 
-/** True when the viewer may follow the room: everyone may follow their own room and `*`. */
+const PATTERN = /^(?=.)[A-Za-z0-9_.:@/-]{0,200}\*?$/
+
+/**
+ * A whole viewer from what is known of one.
+ * @throws InvalidUser  the id could not be part of a room
+ */
+export function createViewer(input: ViewerInput): Viewer {
+  const { userId, kind = 'user', follow = [], publish = [], expiresAt = null, issuedAt = null } = input
+  if (!isUserId(userId)) throw new InvalidUser(shown(String(userId)), 'the viewer')
+  return { userId, kind, follow, publish, expiresAt, issuedAt, ticket: null }
+}
+
+/** True when the viewer may follow the room: everyone may follow their own room and `*`, a server only what it was given. */
 export function mayFollow(viewer: Viewer, room: string): boolean {
-  return room === '*' || room === `user:${viewer.userId}` || viewer.follow.some(pattern => matches(pattern, room))
+  if (room === '*' || (room === `user:${viewer.userId}` && viewer.kind !== 'server')) return true
+  return viewer.follow.some(pattern => matches(pattern, room))
 }
 
 /** True when the viewer may publish to the room. */
@@ -25,7 +51,23 @@ export function mayPublish(viewer: Viewer, room: string): boolean {
   return viewer.publish.some(pattern => matches(pattern, room))
 }
 
+/** True when the viewer may make tickets for the room's user and end their streams: servers, within their patterns. */
+export function mayManage(viewer: Viewer, room: string): boolean {
+  return viewer.kind !== 'user' && mayPublish(viewer, room)
+}
+
 /** True when the room is the pattern, or begins with what stands before its trailing `*`. */
 export function matches(pattern: string, room: string): boolean {
   return pattern.endsWith('*') ? room.startsWith(pattern.slice(0, -1)) : room === pattern
+}
+
+/** True for a room's name, or the beginning of one with a `*` behind it. */
+export function isPattern(pattern: string): boolean {
+  return PATTERN.test(pattern)
+}
+
+/** True when whatever matches `narrow` also matches one of `patterns`. */
+export function covers(patterns: readonly string[], narrow: string): boolean {
+  // A trailing `*` of `narrow` is a character like any other here: only a pattern with a shorter beginning matches it.
+  return patterns.some(pattern => pattern === narrow || (pattern.endsWith('*') && matches(pattern, narrow)))
 }

@@ -1,0 +1,98 @@
+import { createLocalJWKSet, errors, type JWSHeaderParameters, type JWTVerifyGetKey } from 'jose'
+import { KeysUnavailable } from '../errors.js'
+
+/** Keys are asked for again after this long, while the old ones go on serving. */
+const MAX_AGE_MS = 600_000
+/** A token with an unknown key makes the key server be asked at most this often. */
+const COOLDOWN_MS = 10_000
+const TIMEOUT_MS = 5_000
+
+/** Where keys come from, and what to do it with. */
+export interface RemoteKeysOptions {
+  readonly url: string
+  readonly onProblem: (error: unknown) => void
+  /** Ms on a monotonic clock. */
+  readonly now?: () => number
+}
+
+/**
+ * The public keys that an issuer publishes (RFC 7517).
+ *
+ *   empty   nothing was loaded so far: each use asks, at most once in `COOLDOWN_MS`
+ *   loaded  serves what it has; asks again in the background after `MAX_AGE_MS`, and before an answer for an unknown `kid`.
+ *           Whatever goes wrong meanwhile leaves the old keys in place.
+ */
+export class RemoteKeys {
+  readonly #options: RemoteKeysOptions
+  readonly #now: () => number
+  #keys: JWTVerifyGetKey | null = null
+  #loadedAt = Number.NEGATIVE_INFINITY
+  #askedAt = Number.NEGATIVE_INFINITY
+  #loading: Promise<void> | null = null
+
+  constructor(options: RemoteKeysOptions) {
+    this.#options = options
+    this.#now = options.now ?? (() => performance.now())
+  }
+
+  /** Loads the keys in the background, so that the first viewer does not wait for them. */
+  warmUp(): void {
+    this.#load().catch(() => {})
+  }
+
+  /**
+   * The key that a token names.
+   * @throws KeysUnavailable                the key server cannot be asked, and nothing else can tell
+   * @throws errors.JWKSNoMatchingKey       no such key is published, as far as was asked
+   */
+  readonly find: JWTVerifyGetKey = async (header, token) => {
+    if (this.#keys === null) {
+      if (this.#loading === null && !this.#mayAsk()) throw new KeysUnavailable()
+      await this.#load()
+    } else if (this.#now() - this.#loadedAt > MAX_AGE_MS && this.#mayAsk()) this.warmUp()
+    try {
+      return await this.#keys!(header, token)
+    } catch (error) {
+      const isWorthAsking = error instanceof errors.JWKSNoMatchingKey && hasKeyId(header)
+      if (!isWorthAsking || (this.#loading === null && !this.#mayAsk())) throw error
+      await this.#load()
+      return this.#keys!(header, token)
+    }
+  }
+
+  #mayAsk(): boolean {
+    return this.#now() - this.#askedAt >= COOLDOWN_MS
+  }
+
+  // Concurrent callers share one request.
+  #load(): Promise<void> {
+    this.#askedAt = this.#now()
+    this.#loading ??= this.#fetch().finally(() => {
+      this.#loading = null
+    })
+    return this.#loading
+  }
+
+  async #fetch(): Promise<void> {
+    try {
+      const response = await fetch(this.#options.url, {
+        headers: { accept: 'application/jwk-set+json, application/json' },
+        redirect: 'error',
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      })
+      if (response.status !== 200) throw new Error(`the key server answered ${response.status}`)
+      // Safe: createLocalJWKSet checks the shape and throws.
+      this.#keys = createLocalJWKSet((await response.json()) as Parameters<typeof createLocalJWKSet>[0])
+      this.#loadedAt = this.#now()
+    } catch (error) {
+      this.#options.onProblem(error)
+      const unavailable = new KeysUnavailable()
+      unavailable.cause = error
+      throw unavailable
+    }
+  }
+}
+
+function hasKeyId(header: JWSHeaderParameters | undefined): boolean {
+  return typeof header?.kid === 'string'
+}

@@ -1,0 +1,135 @@
+import { hash } from 'node:crypto'
+import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import { Unauthorized } from '../errors.js'
+import { isUserId } from '../event.js'
+import { isPattern, type Viewer } from './viewer.js'
+
+/** How tokens are verified. */
+export interface TokenRules {
+  /** Finds the key; must not trust anything of the token but its `kid`. */
+  readonly key: JWTVerifyGetKey
+  /** The algorithms that the key may be used with: the token's own `alg` never widens this. */
+  readonly algorithms: readonly string[]
+  readonly issuer: string | undefined
+  readonly audience: string | undefined
+  /** Ms since 1970. */
+  readonly now?: () => number
+}
+
+/**
+ * The longest that a token may live, and so the longest that a user's revocation must be remembered: what browsers let a
+ * cookie live.
+ */
+export const MAX_TOKEN_LIFE_MS = 400 * 86_400_000
+
+const LEEWAY_S = 5
+const MAX_TOKEN_LENGTH = 8_192
+// A key that its issuer withdrew must not live on in here for long.
+const REMEMBERED_MS = 60_000
+const REMEMBERED_TOKENS = 10_000
+
+/**
+ * Makes a function that turns a JWT into its viewer. Verified tokens are remembered for a minute at most, by their hash.
+ * It throws Unauthorized, which says how to mend the token and quotes nothing of it, and whatever `key` throws.
+ */
+export function createTokenVerifier(rules: TokenRules): (token: string) => Promise<Viewer> {
+  const now = rules.now ?? Date.now
+  const remembered = new Map<string, { viewer: Viewer; until: number }>()
+  const { issuer, audience } = rules
+  const options = {
+    algorithms: [...rules.algorithms],
+    clockTolerance: LEEWAY_S,
+    requiredClaims: ['exp', 'sub'],
+    ...(issuer === undefined ? {} : { issuer }),
+    ...(audience === undefined ? {} : { audience }),
+  }
+  return async token => {
+    if (token.length > MAX_TOKEN_LENGTH) {
+      throw new Unauthorized(`the token has ${token.length} characters but at most ${MAX_TOKEN_LENGTH} are taken`)
+    }
+    const id = hash('sha256', token, 'base64')
+    const known = remembered.get(id)
+    if (known !== undefined) {
+      if (known.until > now()) return known.viewer
+      remembered.delete(id)
+    }
+    const viewer = viewerOf(await claimsOf(token, rules, { ...options, currentDate: new Date(now()) }), now())
+    // Oldest out: a map keeps the order of arrival.
+    if (remembered.size >= REMEMBERED_TOKENS) remembered.delete(remembered.keys().next().value!)
+    remembered.set(id, { viewer, until: Math.min(now() + REMEMBERED_MS, viewer.expiresAt! + LEEWAY_S * 1_000) })
+    return viewer
+  }
+}
+
+async function claimsOf(token: string, { key, algorithms }: TokenRules, options: object): Promise<JWTPayload> {
+  try {
+    return (await jwtVerify(token, key, options)).payload
+  } catch (error) {
+    if (error instanceof errors.JOSEError) throw new Unauthorized(reasonOf(error, algorithms))
+    throw error
+  }
+}
+
+function reasonOf(error: errors.JOSEError, algorithms: readonly string[]): string {
+  if (error instanceof errors.JWTExpired) return 'the token has expired; get a new one'
+  if (error instanceof errors.JWTClaimValidationFailed) return claimReasonOf(error)
+  if (error instanceof errors.JOSEAlgNotAllowed || error instanceof errors.JOSENotSupported) {
+    return `the token is signed with an algorithm that is not taken here; use ${algorithms.join(' or ')}`
+  }
+  if (error instanceof errors.JWSSignatureVerificationFailed) {
+    return "the token's signature does not fit the configured key; sign it with that key"
+  }
+  if (error instanceof errors.JWKSNoMatchingKey) return 'the token names a key (kid) that its issuer does not publish'
+  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'the token names no key (kid) but its issuer has several'
+  return 'the token is no JWT: three parts of base64url with dots between them'
+}
+
+function claimReasonOf({ claim, reason }: errors.JWTClaimValidationFailed): string {
+  if (reason === 'missing') return `the token has no ${claim} claim; issue it with one`
+  switch (claim) {
+    case 'nbf':
+      return 'the token is not valid yet (nbf); check the clocks'
+    case 'iss':
+      return "the token's iss is not the issuer configured here (JWT_ISSUER)"
+    case 'aud':
+      return "the token's aud does not hold the audience configured here (JWT_AUDIENCE)"
+    default:
+      return `the token's ${claim} claim is not valid`
+  }
+}
+
+function viewerOf(claims: JWTPayload, now: number): Viewer {
+  const { sub, exp, iat } = claims
+  if (typeof sub !== 'string' || !isUserId(sub)) {
+    throw new Unauthorized("the token's sub must be a user id: 1-195 characters of A-Z a-z 0-9 _ . : @ / -")
+  }
+  const expiresAt = exp! * 1_000
+  // Without iat it counts as made as early as it can have been: a revocation must not miss it.
+  const issuedAt = iat === undefined ? expiresAt - MAX_TOKEN_LIFE_MS : iat * 1_000
+  if (expiresAt - Math.min(issuedAt, now) > MAX_TOKEN_LIFE_MS) {
+    throw new Unauthorized('the token lives longer than 400 days; issue it with an earlier exp')
+  }
+  const { follow, publish } = permissionsOf(claims.tidings, sub)
+  return { userId: sub, kind: 'user', follow, publish, expiresAt, issuedAt, ticket: null }
+}
+
+function permissionsOf(claim: unknown, sub: string): Pick<Viewer, 'follow' | 'publish'> {
+  if (claim === undefined) return { follow: [], publish: [] }
+  if (typeof claim !== 'object' || claim === null || Array.isArray(claim)) {
+    throw new Unauthorized("the token's tidings claim must be an object with follow and publish")
+  }
+  const { follow, publish } = claim as { follow?: unknown; publish?: unknown } // each is checked below
+  return { follow: patternsOf('follow', follow, sub), publish: patternsOf('publish', publish, sub) }
+}
+
+function patternsOf(name: string, patterns: unknown, sub: string): string[] {
+  if (patterns === undefined) return []
+  const isGood = (pattern: unknown): pattern is string => typeof pattern === 'string'
+  const expanded = Array.isArray(patterns)
+    ? patterns.map(pattern => (isGood(pattern) ? pattern.replaceAll('{sub}', sub) : ''))
+    : ['']
+  if (!expanded.every(isPattern)) {
+    throw new Unauthorized(`the token's tidings.${name} must be a list of rooms, or of beginnings with one trailing *`)
+  }
+  return expanded
+}
