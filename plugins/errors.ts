@@ -1,30 +1,31 @@
-import type { FastifyError, FastifyInstance } from 'fastify'
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { BodyTooLarge, InvalidBody, InvalidRequest, UnsupportedMediaType } from '../src/errors.js'
+import { BodyTooLarge, InvalidRequest, UnsupportedMediaType } from '../src/errors.js'
 import { shown } from '../src/event.js'
 
 const RETRY_AFTER_S = 1
 
-// Every error leaves as `{ statusCode, code, error, message }` with a TIDINGS_ code. What Fastify raises by itself is
-// translated; anything unknown is a 500 that says nothing internal.
+// For the instance that registers it, and below: an embedding application keeps its own error handler elsewhere.
 async function errors(app: FastifyInstance): Promise<void> {
-  app.setErrorHandler<FastifyError>((error, request, reply) => {
-    const known = translate(error, request.headers['content-type'], request.routeOptions.bodyLimit)
-    const statusCode = known.statusCode ?? 500
-    if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_S)
-    if (statusCode >= 500) request.log.error({ err: known }, 'request failed')
-    else request.log.debug({ code: known.code, statusCode }, 'request refused')
-    reply.code(statusCode)
-    if (!known.code?.startsWith('TIDINGS_')) {
-      return {
-        statusCode,
-        code: 'TIDINGS_INTERNAL',
-        error: 'Internal Server Error',
-        message: 'something went wrong on the server',
-      }
-    }
-    return reply.send(known)
-  })
+  app.setErrorHandler<FastifyError>(answerError)
+}
+
+/**
+ * Answers every error as `{ statusCode, code, error, message }` with a TIDINGS_ code. What Fastify raises by itself is
+ * translated; anything unknown is a 500 that says nothing internal.
+ */
+export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const known = translate(error, request.headers['content-type'], request.routeOptions.bodyLimit)
+  const statusCode = known.statusCode ?? 500
+  if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_S)
+  if (statusCode >= 500) request.log.error({ err: known }, 'request failed')
+  else request.log.debug({ code: known.code, statusCode }, 'request refused')
+  const { code, message } = known.code?.startsWith('TIDINGS_')
+    ? known
+    : { code: 'TIDINGS_INTERNAL', message: 'something went wrong on the server' }
+  // An object, not the error: that would go on to the error handler of the application around.
+  return reply.code(statusCode).send({ statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message })
 }
 
 function translate(error: FastifyError, contentType: string | undefined, bodyLimit: number | undefined): FastifyError {
@@ -38,8 +39,8 @@ function translate(error: FastifyError, contentType: string | undefined, bodyLim
         shown(contentType ?? ''),
         'application/json, or application/x-ndjson on /v1/events',
       )
-    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-      return new InvalidBody('the body', 'it is empty')
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return withStatus(new InvalidRequest('a name in the path is too long: rooms have 1-200 characters'), 414)
     default:
       // Schema violations and malformed requests: their messages are Fastify's and hold nothing internal.
       return (error.statusCode ?? 500) < 500 ? withStatus(new InvalidRequest(error.message), error.statusCode) : error
@@ -51,4 +52,4 @@ function withStatus(error: FastifyError, statusCode: number | undefined): Fastif
   return error
 }
 
-export default fp(errors, { name: 'tidings-errors', fastify: '5.x', encapsulate: true })
+export default fp(errors, { name: 'tidings-errors', fastify: '5.x' })

@@ -1,9 +1,10 @@
-import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify'
 import fp from 'fastify-plugin'
 import authPlugin from '../plugins/auth.js'
-import errorsPlugin from '../plugins/errors.js'
+import errorsPlugin, { answerError } from '../plugins/errors.js'
 import gatewayPlugin from '../plugins/gateway.js'
 import healthPlugin from '../plugins/health.js'
+import metricsPlugin from '../plugins/metrics.js'
 import openapiPlugin from '../plugins/openapi.js'
 import publishPlugin from '../plugins/publish.js'
 import streamPlugin from '../plugins/stream.js'
@@ -19,7 +20,7 @@ import { version } from './version.js'
 const TROUBLE_LOG_MS = 10_000
 
 /** Groups of routes that an embedding application may leave out. */
-export type RouteGroup = 'stream' | 'publish' | 'health'
+export type RouteGroup = 'stream' | 'publish' | 'health' | 'metrics'
 
 /** Options of the plugin: the configuration by its property names, and what only an application can give. */
 export interface TidingsOptions extends Partial<Config> {
@@ -34,6 +35,8 @@ const routes: FastifyPluginAsync<{ config: Config; without: readonly RouteGroup[
   { config, without },
 ) => {
   await app.register(errorsPlugin)
+  // First: it measures the publish routes as they are added.
+  if (!without.includes('metrics')) await app.register(metricsPlugin, { config })
   if (!without.includes('stream')) await app.register(streamPlugin, { config })
   if (!without.includes('publish')) await app.register(publishPlugin, { config })
   if (!without.includes('health')) await app.register(healthPlugin)
@@ -61,10 +64,12 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   const app = Fastify({
     logger: { level: config.logLevel, base: null },
     // Request lines hold tickets and tokens; what matters is logged by name instead.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     trustProxy: trustOf(config.trustProxy),
     routerOptions: { maxParamLength: 256 },
     forceCloseConnections: true,
+    // URLs that never reach a route, and so no error handler either.
+    frameworkErrors: answerError,
   })
   app.setNotFoundHandler(request => {
     throw new NotFound(request.method, shown(request.url.split('?')[0]!))

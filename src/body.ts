@@ -87,6 +87,7 @@ function readObject(text: string, place: string, allowed: readonly string[]) {
 }
 
 function parse(text: string, place: string): unknown {
+  if (text.trim() === '') throw new InvalidBody(place, 'it is empty; send a JSON text')
   try {
     return JSON.parse(text)
   } catch (error) {

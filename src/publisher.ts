@@ -60,7 +60,8 @@ export function itemOf<T>(place: string, make: (place: string) => T): T {
     return make(place)
   } catch (error) {
     if (!(error instanceof Error)) throw error
-    const wrapped = new InvalidItem(place, error.message)
+    const why = error.message.startsWith(`${place}: `) ? error.message.slice(place.length + 2) : error.message
+    const wrapped = new InvalidItem(place, why)
     wrapped.cause = error
     // A 413 stays a 413, and the code still says what is wrong with the item.
     if ('statusCode' in error && typeof error.statusCode === 'number') wrapped.statusCode = error.statusCode
