@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { ANY_ROOM, type Viewer } from '../src/auth/viewer.js'
+import { ANY_ROOM, createViewer, type Viewer } from '../src/auth/viewer.js'
 import type { Config } from '../src/config.js'
 import { InvalidUser } from '../src/errors.js'
 import { isUserId, shown } from '../src/event.js'
@@ -18,7 +18,7 @@ async function auth(app: FastifyInstance, _: { config: Config }): Promise<void> 
   app.addHook('onRequest', async (request: FastifyRequest<{ Querystring: { user?: string } }>) => {
     const userId = request.query.user ?? 'anonymous'
     if (!isUserId(userId)) throw new InvalidUser(shown(String(userId)), 'the query parameter user')
-    request.viewer = { userId, kind: 'open', follow: [ANY_ROOM], publish: [ANY_ROOM], expiresAt: null }
+    request.viewer = createViewer({ userId, kind: 'open', follow: [ANY_ROOM], publish: [ANY_ROOM] })
   })
 }
 

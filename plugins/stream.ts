@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { fastifySSE } from '@fastify/sse'
@@ -18,6 +17,7 @@ import {
 } from '../src/errors.js'
 import { isRoom, shown } from '../src/event.js'
 import { refusals } from '../src/http-schemas.js'
+import { releaseRequest } from '../src/release.js'
 
 const KEEPALIVE_MS = 30_000
 
@@ -67,7 +67,8 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
       for (const room of rooms) if (!mayFollow(viewer, room)) throw new FollowForbidden(viewer.userId, room)
       const envelope = readBoolean('envelope', request.query.envelope)
       const after = readAfter(request)
-      app.tidings.attach({ userId: viewer.userId, rooms, envelope, after, sink: shakeHands(reply) })
+      const { userId, expiresAt, issuedAt } = viewer
+      app.tidings.attach({ userId, rooms, envelope, after, expiresAt, issuedAt, sink: shakeHands(reply) })
     },
   })
 }
@@ -96,11 +97,12 @@ function readAfter(request: FastifyRequest<{ Querystring: StreamQuery }>): Curso
 
 // Sends the response head and takes the socket out of Fastify's and Node's hands.
 function shakeHands(reply: FastifyReply): Writable {
+  const { raw } = reply
+  const { socket } = raw
+  // Behind a request whose answer never ends, this one would never be answered.
+  if (socket === null) throw new InvalidRequest('a stream needs a connection of its own: requests cannot be pipelined')
   // First: else the end of the handler, or its timeout, would end the stream.
   reply.hijack()
-  const { raw } = reply
-  // Safe to use here: the request is still being answered, so its socket is there.
-  const socket = raw.socket!
   reply.header('cache-control', 'no-cache, no-transform')
   // The end of the connection is the end of the body: no chunk framing around frames.
   raw.useChunkedEncodingByDefault = false
@@ -110,34 +112,14 @@ function shakeHands(reply: FastifyReply): Writable {
   // Head and first frames leave in one write.
   socket.cork()
   raw.flushHeaders()
-  process.nextTick(() => socket.uncork())
+  process.nextTick(uncork, socket)
   releaseRequest(raw, socket)
   socket.setKeepAlive(true, KEEPALIVE_MS)
   return socket
 }
 
-/**
- * Lets go of everything that Node and Fastify keep for a request under way: at 10,000 idle streams it is half of the memory.
- * To Node this response is finished; nothing that the client sends after it is read as another request.
- */
-function releaseRequest(raw: ServerResponse, socket: Socket): void {
-  // A listener for data makes the parser give the socket back.
-  socket.on('data', ignore)
-  socket.removeAllListeners('data')
-  socket.removeAllListeners('end')
-  socket.removeAllListeners('timeout')
-  socket.on('data', ignore)
-  socket.on('end', destroyThis)
-  // Without this, the end of the response would be the end of the connection.
-  Reflect.set(raw, '_last', false)
-  raw.emit('finish')
-  socket.setTimeout(0)
-}
-
-function ignore(): void {}
-
-function destroyThis(this: Socket): void {
-  this.destroy()
+function uncork(socket: Socket): void {
+  socket.uncork()
 }
 
 function withCode(payload: unknown, error: InstanceType<typeof NotAcceptable>): object {

@@ -32,6 +32,9 @@ export interface ConnectionOptions {
   /** The socket (HTTP/1.1) or stream (HTTP/2) that takes the bytes. */
   readonly sink: Writable
   readonly queueLimitBytes: number
+  /** When the viewer's credential ends and was made, in ms since 1970; `null` for never, and for unknown. */
+  readonly expiresAt: number | null
+  readonly issuedAt: number | null
   /** Ms on a monotonic clock. */
   readonly now: () => number
 }
@@ -56,6 +59,10 @@ export class Connection {
   /** When something was last written, in ms of the monotonic clock. */
   lastWriteAt: number
   readonly openedAt: number
+  readonly expiresAt: number | null
+  readonly issuedAt: number | null
+  /** True once `stream.expiring` was sent; the gateway's. */
+  wasToldOfExpiry = false
   #sink: Writable
   #state: 'opening' | 'open' | 'ending' | 'closed' = 'opening'
   #endReason: EndReason = 'gone'
@@ -72,6 +79,8 @@ export class Connection {
     this.#queueLimitBytes = options.queueLimitBytes
     this.#now = options.now
     this.openedAt = options.now()
+    this.expiresAt = options.expiresAt
+    this.issuedAt = options.issuedAt
     this.lastWriteAt = this.openedAt
   }
 
@@ -144,8 +153,7 @@ export class Connection {
   close(reason: CloseReason, retryMs: number): void {
     if (this.isEnded) return
     this.#endReason = reason
-    const reconnect = SHOULD_RECONNECT[reason]
-    this.#sink.end(encodeControl('stream.close', { reason, reconnect, retryMs: Math.round(retryMs) }, { retryMs }))
+    this.#sink.end(encodeClose(reason, retryMs))
     this.#state = 'ending'
     this.#endingSince = this.#now()
   }
@@ -166,4 +174,10 @@ export class Connection {
     this.owed = null
     this.recovery = null
   }
+}
+
+/** The bytes that tell a reader why its stream ends, and when to come back. */
+export function encodeClose(reason: CloseReason, retryMs: number): Buffer {
+  const reconnect = SHOULD_RECONNECT[reason]
+  return encodeControl('stream.close', { reason, reconnect, retryMs: Math.round(retryMs) }, { retryMs })
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
 import type { Bus, BusCounts, BusHealth, GapReason, Replay } from './bus/bus.js'
-import { type CloseReason, Connection } from './connection.js'
+import { type CloseReason, Connection, encodeClose } from './connection.js'
 import { type Cursor, isAfter } from './cursor.js'
 import { BusUnavailable } from './errors.js'
 import { type Draft, EVERYONE, type Event, type Published } from './event.js'
@@ -42,6 +42,12 @@ export interface AttachRequest {
   readonly after: Cursor | 'unknown' | null
   /** Takes the bytes; response headers were sent. */
   readonly sink: Writable
+  /** Chosen by the caller where something must know it before; made up when left out. */
+  readonly id?: string
+  /** When the viewer's credential ends, in ms since 1970; `null` for never. */
+  readonly expiresAt: number | null
+  /** When it was made, in ms since 1970; `null` when that cannot be told. */
+  readonly issuedAt: number | null
 }
 
 /** What the gateway counted since it started. */
@@ -61,6 +67,7 @@ export interface GatewayCounts extends HubCounts {
 
 const SWEEP_INTERVAL_MS = 1_000
 const STUCK_GRACE_MS = 5_000
+const EXPIRING_MS = 60_000
 const RECOVERY_STALL_MS = 30_000
 const DRAIN_STEP_MS = 50
 const RETRY_MIN_MS = 500
@@ -174,10 +181,11 @@ export class Gateway implements Publisher {
    * Above a limit the stream is told `overloaded` and ends: EventSource would never come back from an error status.
    */
   attach(request: AttachRequest): Connection {
-    const { userId, envelope, sink, after } = request
+    const { userId, envelope, sink, after, expiresAt, issuedAt, id = randomUUID() } = request
     const rooms = [...new Set([`user:${userId}`, EVERYONE, ...request.rooms])]
     const { queueLimitBytes } = this.#options
-    const connection = new Connection({ id: randomUUID(), userId, rooms, envelope, sink, queueLimitBytes, now })
+    const made = { id, userId, rooms, envelope, sink, queueLimitBytes, expiresAt, issuedAt, now }
+    const connection = new Connection(made)
     sink.once('close', () => this.#detach(connection))
     const refusal = this.#refusal(userId)
     if (refusal !== null) {
@@ -191,6 +199,21 @@ export class Gateway implements Publisher {
     else this.#resume(connection, after)
     this.#options.log.info({ userId, connectionId: connection.id, rooms: rooms.length }, 'connection opened')
     return connection
+  }
+
+  /**
+   * Tells the reader on `sink` why it gets no stream, and ends it: in the stream itself, because EventSource never comes back
+   * from an error status.
+   */
+  refuse(sink: Writable, reason: CloseReason, retryMs = retryDelayMs()): void {
+    sink.end(encodeClose(reason, retryMs))
+    this.#counts.closed[reason]++
+  }
+
+  /** Open streams of one user on this replica. */
+  connectionsOf(userId: string): Connection[] {
+    // Others may follow a user's room too.
+    return [...(this.#hub.followers(`user:${userId}`) ?? [])].filter(connection => connection.userId === userId)
   }
 
   /** Ends a stream, and tells its reader why and when to come back. Idempotent. */
@@ -374,8 +397,11 @@ export class Gateway implements Publisher {
     const { position } = this.#bus
     const heartbeat = position === null ? null : encodeHeartbeat(position)
     const silentSince = time - this.#options.heartbeatMs
+    // The wall clock, looked at anew each time: it may be set, and a credential's end means what it says then.
+    const wallTime = Date.now()
     for (const connection of this.#hub.connections) {
       if (connection.recovery !== null) this.#endRecovery(connection)
+      if (connection.expiresAt !== null && this.#expire(connection, connection.expiresAt - wallTime)) continue
       if (time >= this.#deadlines.get(connection)!) this.disconnect(connection, 'max-age')
       else if (
         connection.recovery !== null &&
@@ -390,6 +416,21 @@ export class Gateway implements Publisher {
     }
     for (const connection of this.#ending) connection.destroyIfStuck(STUCK_GRACE_MS)
     if (this.#waiting.size > 0 && this.#bus.health().status === 'ok') this.#onReady()
+  }
+
+  // A minute before the end the reader is told once, so that it can come with a new credential.
+  #expire(connection: Connection, leftMs: number): boolean {
+    if (leftMs <= 0) {
+      this.disconnect(connection, 'expired')
+      return true
+    }
+    if (leftMs <= EXPIRING_MS && connection.isOpen && !connection.wasToldOfExpiry) {
+      connection.wasToldOfExpiry = true
+      const { expiresAt } = connection
+      this.#hub.owe(connection, encodeControl('stream.expiring', { expiresAt, inMs: leftMs }))
+      this.#hub.flushOne(connection)
+    }
+    return false
   }
 }
 
