@@ -1,0 +1,28 @@
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+
+/**
+ * Lets go of everything that Node and Fastify keep for the request of an HTTP/1.1 stream whose head was sent: at 10,000
+ * idle streams that is a quarter of the memory. To Node the response is finished; what the client sends from now on is
+ * read and dropped, so that it is never taken for another request, and its end is noticed.
+ */
+export function releaseRequest(response: ServerResponse, socket: Socket): void {
+  // A listener for data makes the HTTP parser give the socket back.
+  socket.on('data', ignore)
+  for (const event of ['data', 'end', 'timeout']) socket.removeAllListeners(event)
+  socket.on('data', ignore)
+  socket.on('end', destroyThis)
+  // Node's own mark for `Connection: close`; with it, the end of the response would end the socket.
+  Reflect.set(response, '_last', false)
+  response.emit('finish')
+  // Undoes the timeout that Node sets on a connection which waits for its next request.
+  socket.setTimeout(0)
+  // A request that was sent in one piece with this one is next in line, and its answer would go into the stream.
+  if (Reflect.get(socket, '_httpMessage')) socket.destroy()
+}
+
+function ignore(): void {}
+
+function destroyThis(this: Socket): void {
+  this.destroy()
+}
