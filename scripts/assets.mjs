@@ -1,5 +1,5 @@
 // Copies what the compiler leaves behind (Lua scripts, pages) next to the compiled files that read them.
-import { cpSync, readdirSync } from 'node:fs'
+import { cpSync, readdirSync, writeFileSync } from 'node:fs'
 
 const ASSET = /\.(lua|html)$/
 
@@ -8,3 +8,6 @@ for (const folder of ['src', 'plugins']) {
     if (ASSET.test(file)) cpSync(`${folder}/${file}`, `dist/${folder}/${file}`)
   }
 }
+
+// When the last whole build was; see isBuilt() in set-up.mjs.
+writeFileSync('dist/.built', '')

@@ -1,10 +1,24 @@
 // What a fresh clone needs before anything of it can run. Plain Node, no dependencies: it is what installs them.
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, readFileSync } from 'node:fs'
+import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+const SOURCES = ['src', 'plugins', 'test', 'examples', 'package.json', 'package-lock.json', 'tsconfig.json']
+
+/**
+ * Makes the tree runnable: packages installed, sources compiled. Does nothing, in a few milliseconds, when it is that already.
+ * @throws Error  when Node is too old, or a step fails; says what to do
+ */
+export function prepare() {
+  checkNode()
+  installPackages()
+  if (isBuilt()) return
+  console.error('dist/ is missing or older than the sources: building')
+  build()
+}
 
 /** Makes node_modules what package-lock.json says. Does nothing, in a few milliseconds, when it is that already. */
 export function installPackages() {
@@ -62,6 +76,30 @@ function isExecutable(path) {
 
 function succeeds(command, args) {
   return spawnSync(command, args, { stdio: 'ignore', timeout: 10_000 }).status === 0
+}
+
+function checkNode() {
+  const { engines } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  const wanted = engines.node.replace('>=', '')
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  const [wantedMajor, wantedMinor] = wanted.split('.').map(Number)
+  if (major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)) return
+  throw new Error(
+    `Node ${wanted} or later is needed, and this is ${process.versions.node} (${process.execPath}).\n` +
+      '  Get a newer one from https://nodejs.org/, or with your version manager: nvm install 24',
+  )
+}
+
+// By time: the last step of a whole build leaves a mark.
+function isBuilt() {
+  const builtAt = statSync(join(ROOT, 'dist', '.built'), { throwIfNoEntry: false })?.mtimeMs
+  return builtAt !== undefined && SOURCES.every(path => newestIn(join(ROOT, path)) <= builtAt)
+}
+
+function newestIn(path) {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  if (!stats?.isDirectory()) return stats?.mtimeMs ?? 0
+  return Math.max(stats.mtimeMs, ...readdirSync(path).map(name => newestIn(join(path, name))))
 }
 
 // By content: the files' times say nothing after a clone, a checkout or a restored cache.
