@@ -4,6 +4,7 @@ import authPlugin from '../plugins/auth.js'
 import errorsPlugin, { answerError } from '../plugins/errors.js'
 import gatewayPlugin from '../plugins/gateway.js'
 import healthPlugin from '../plugins/health.js'
+import homePlugin from '../plugins/home.js'
 import metricsPlugin from '../plugins/metrics.js'
 import openapiPlugin from '../plugins/openapi.js'
 import publishPlugin from '../plugins/publish.js'
@@ -11,7 +12,7 @@ import streamPlugin from '../plugins/stream.js'
 import type { Bus } from './bus/bus.js'
 import { MemoryBus } from './bus/memory.js'
 import { RedisBus } from './bus/redis.js'
-import { type Config, checkOptions } from './config.js'
+import { type Config, checkOptions, isOpen } from './config.js'
 import { NotFound } from './errors.js'
 import { shown } from './event.js'
 import { RedisLink } from './redis.js'
@@ -77,6 +78,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   await app.register(errorsPlugin)
   await app.register(openapiPlugin, { version })
   await app.register(tidings, { ...config })
+  if (isOpen(config)) await app.register(homePlugin)
   return app
 }
 
