@@ -1,41 +1,37 @@
-import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Config } from '../src/config.js'
 import { version } from '../src/version.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** What is measured, for whatever shows it. */
+    metrics: Registry
+  }
+}
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 const LAG_SAMPLE_MS = 1_000
 
-const DOORS = ['user', 'room', 'broadcast', 'batch'] as const
-type Door = (typeof DOORS)[number]
 type Failure = 'unavailable' | 'uncertain' | 'forbidden' | 'invalid' | 'rate' | 'other'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Where the metrics of this gateway are. */
+    tidingsMetrics: Registry
+  }
+}
 
 // Counts live in the core as plain numbers; this gives them Prometheus' names when it asks. Only publishes are measured
 // here, by hooks on their own routes, so that no stream and no delivery pays for it.
 async function metrics(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 20 })
+  app.decorate('tidingsMetrics', registry)
   addState(registry, app, config)
   addCounts(registry, app)
   addPublishes(registry, app)
   sampleLag(registry, app)
-  app.get(
-    '/metrics',
-    {
-      schema: {
-        tags: ['probes'],
-        summary: 'Metrics for Prometheus',
-        response: { 200: Type.String({ description: 'the Prometheus text format' }) },
-      },
-    },
-    async (_, reply) =>
-      reply
-        .type(registry.contentType)
-        .header('cache-control', 'no-store')
-        .send(await registry.metrics()),
-  )
 }
 
 function addState(registry: Registry, { tidings }: FastifyInstance, { adapter, maxConnections }: Config): void {
@@ -97,11 +93,11 @@ function addCounts(registry: Registry, { tidings }: FastifyInstance): void {
 }
 
 function addPublishes(registry: Registry, app: FastifyInstance): void {
-  const published: Record<Door, number> = { user: 0, room: 0, broadcast: 0, batch: 0 }
+  const published = { user: 0, room: 0, broadcast: 0, batch: 0 }
   const failed: Record<Failure, number> = { unavailable: 0, uncertain: 0, forbidden: 0, invalid: 0, rate: 0, other: 0 }
   let embedded = 0
   countBy(registry, 'tidings_events_published_total', 'Events accepted here', 'route', () => {
-    const throughDoors = DOORS.reduce((sum, door) => sum + published[door], 0)
+    const throughDoors = Object.values(published).reduce((sum, count) => sum + count, 0)
     // The gateway counts a moment before the door does: a counter must not fall back for that.
     embedded = Math.max(embedded, app.tidings.counts.published - throughDoors)
     return { ...published, embedded }
@@ -114,7 +110,7 @@ function addPublishes(registry: Registry, app: FastifyInstance): void {
     registers: [registry],
   })
   app.addHook('onRoute', route => {
-    const door = doorOf(route)
+    const door = route.config?.door
     if (door === undefined) return
     route.onResponse = [
       route.onResponse ?? [],
@@ -152,14 +148,6 @@ function failureOf(statusCode: number, payload: unknown): Failure {
   if (statusCode === 401 || statusCode === 403) return 'forbidden'
   if (statusCode === 429) return 'rate'
   return statusCode >= 400 && statusCode < 500 ? 'invalid' : 'other'
-}
-
-function doorOf({ method, url }: RouteOptions): Door | undefined {
-  if (method !== 'POST') return undefined
-  if (url.endsWith('/v1/users/:userId/events')) return 'user'
-  if (url.endsWith('/v1/rooms/:room/events')) return 'room'
-  if (url.endsWith('/v1/broadcast')) return 'broadcast'
-  return url.endsWith('/v1/events') ? 'batch' : undefined
 }
 
 function sampleLag(registry: Registry, app: FastifyInstance): void {

@@ -1,3 +1,5 @@
+import type { OutgoingHttpHeaders } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { fastifySSE } from '@fastify/sse'
@@ -43,6 +45,8 @@ interface StreamQuery {
 // The door for readers: checks the request, shakes hands, and gives the socket to the gateway.
 async function stream(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
   await app.register(fastifySSE, { heartbeatInterval: 0 })
+  // Peers that vanish without a word are found by the kernel.
+  app.server.on('connection', (socket: Socket) => socket.setKeepAlive(true, KEEPALIVE_MS))
   app.get<{ Querystring: StreamQuery }>('/v1/stream', {
     sse: 'only',
     // A HEAD would open a stream that nobody reads.
@@ -68,7 +72,7 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
       const envelope = readBoolean('envelope', request.query.envelope)
       const after = readAfter(request)
       const { userId, expiresAt, issuedAt } = viewer
-      app.tidings.attach({ userId, rooms, envelope, after, expiresAt, issuedAt, sink: shakeHands(reply) })
+      app.tidings.attach({ userId, rooms, envelope, after, expiresAt, issuedAt, sink: shakeHands(request, reply) })
     },
   })
 }
@@ -95,15 +99,16 @@ function readAfter(request: FastifyRequest<{ Querystring: StreamQuery }>): Curso
   return (typeof text === 'string' ? parseCursor(text) : null) ?? 'unknown'
 }
 
-// Sends the response head and takes the socket out of Fastify's and Node's hands.
-function shakeHands(reply: FastifyReply): Writable {
+// Sends the response head and takes the socket, or the HTTP/2 stream, out of Fastify's and Node's hands.
+function shakeHands(request: FastifyRequest, reply: FastifyReply): Writable {
+  reply.header('cache-control', 'no-cache, no-transform')
+  if (request.raw.httpVersionMajor === 2) return shakeHands2(reply)
   const { raw } = reply
   const { socket } = raw
   // Behind a request whose answer never ends, this one would never be answered.
   if (socket === null) throw new InvalidRequest('a stream needs a connection of its own: requests cannot be pipelined')
   // First: else the end of the handler, or its timeout, would end the stream.
   reply.hijack()
-  reply.header('cache-control', 'no-cache, no-transform')
   // The end of the connection is the end of the body: no chunk framing around frames.
   raw.useChunkedEncodingByDefault = false
   reply.header('connection', 'close')
@@ -114,8 +119,19 @@ function shakeHands(reply: FastifyReply): Writable {
   raw.flushHeaders()
   process.nextTick(uncork, socket)
   releaseRequest(raw, socket)
-  socket.setKeepAlive(true, KEEPALIVE_MS)
   return socket
+}
+
+// HTTP/2 has no Connection header, and delimits the body by itself.
+function shakeHands2(reply: FastifyReply): Writable {
+  reply.hijack()
+  reply.sse.keepAlive()
+  // Safe: the request came over HTTP/2.
+  const { stream } = reply.raw as unknown as Http2ServerResponse
+  // Safe: Fastify's headers are lower-case names and values that HTTP takes.
+  const headers = reply.getHeaders() as OutgoingHttpHeaders
+  stream.respond({ ':status': 200, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no', ...headers })
+  return stream
 }
 
 function uncork(socket: Socket): void {

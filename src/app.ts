@@ -1,4 +1,9 @@
-import Fastify, { type FastifyInstance, type FastifyPluginAsync, LogController } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify'
 import fp from 'fastify-plugin'
 import authPlugin from '../plugins/auth.js'
 import errorsPlugin, { answerError } from '../plugins/errors.js'
@@ -8,6 +13,7 @@ import homePlugin from '../plugins/home.js'
 import metricsPlugin from '../plugins/metrics.js'
 import openapiPlugin from '../plugins/openapi.js'
 import publishPlugin from '../plugins/publish.js'
+import scrapePlugin from '../plugins/scrape.js'
 import streamPlugin from '../plugins/stream.js'
 import type { Bus } from './bus/bus.js'
 import { MemoryBus } from './bus/memory.js'
@@ -16,6 +22,7 @@ import { type Config, checkOptions, isOpen } from './config.js'
 import { NotFound } from './errors.js'
 import { shown } from './event.js'
 import { RedisLink } from './redis.js'
+import { readCertificate } from './tls.js'
 import { version } from './version.js'
 
 const TROUBLE_LOG_MS = 10_000
@@ -36,11 +43,10 @@ const routes: FastifyPluginAsync<{ config: Config; without: readonly RouteGroup[
   { config, without },
 ) => {
   await app.register(errorsPlugin)
-  // First: it measures the publish routes as they are added.
-  if (!without.includes('metrics')) await app.register(metricsPlugin, { config })
   if (!without.includes('stream')) await app.register(streamPlugin, { config })
   if (!without.includes('publish')) await app.register(publishPlugin, { config })
   if (!without.includes('health')) await app.register(healthPlugin)
+  if (!without.includes('metrics')) await app.register(scrapePlugin)
 }
 
 /**
@@ -53,6 +59,8 @@ export const tidings: FastifyPluginAsync<TidingsOptions> = fp(
     const { prefix = '', without = [], ...given } = options
     const config = checkOptions(given)
     await app.register(gatewayPlugin, { config, bus: createBus(config, app) })
+    // Before the routes: it measures the publish routes as they are added.
+    await app.register(metricsPlugin, { config })
     await app.register(authPlugin, { config })
     await app.register(routes, { prefix, config, without })
   },
@@ -60,9 +68,39 @@ export const tidings: FastifyPluginAsync<TidingsOptions> = fp(
 )
 export default tidings
 
-/** The gateway as a server of its own; not listening yet. */
+/** The gateway as a server of its own; not listening yet. With a certificate it speaks HTTPS, HTTP/2 and HTTP/1.1. */
 export async function buildApp(config: Config): Promise<FastifyInstance> {
-  const app = Fastify({
+  const certificate = readCertificate(config)
+  const tls = certificate === null ? {} : { http2: true, https: { allowHTTP1: true, ...certificate } }
+  // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
+  const app = Fastify({ ...serverOptions(config), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
+  app.setNotFoundHandler(request => {
+    throw new NotFound(request.method, shown(request.url.split('?')[0]!))
+  })
+  await app.register(errorsPlugin)
+  await app.register(openapiPlugin, { version })
+  const without: RouteGroup[] = config.adminPort === undefined ? [] : ['health', 'metrics']
+  await app.register(tidings, { ...config, without })
+  if (isOpen(config)) await app.register(homePlugin)
+  return app
+}
+
+/** Probes and metrics of `app`'s gateway on a server of their own, for `ADMIN_PORT`; not listening yet. Closes with `app`. */
+export async function buildAdminApp(app: FastifyInstance, config: Config): Promise<FastifyInstance> {
+  const { logger: _, ...options } = serverOptions(config)
+  const admin = Fastify({ ...options, loggerInstance: app.log })
+  // The same gateway and measurements, under the names that the plugins depend on.
+  await admin.register(fp(async shared => void shared.decorate('tidings', app.tidings), { name: 'tidings-gateway' }))
+  await admin.register(fp(async shared => void shared.decorate('metrics', app.metrics), { name: 'tidings-metrics' }))
+  await admin.register(errorsPlugin)
+  await admin.register(scrapePlugin)
+  await admin.register(healthPlugin)
+  app.addHook('onClose', () => admin.close())
+  return admin
+}
+
+function serverOptions(config: Config) {
+  return {
     logger: { level: config.logLevel, base: null },
     // Request lines hold tickets and tokens; what matters is logged by name instead.
     logController: new LogController({ disableRequestLogging: true }),
@@ -71,15 +109,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
     forceCloseConnections: true,
     // URLs that never reach a route, and so no error handler either.
     frameworkErrors: answerError,
-  })
-  app.setNotFoundHandler(request => {
-    throw new NotFound(request.method, shown(request.url.split('?')[0]!))
-  })
-  await app.register(errorsPlugin)
-  await app.register(openapiPlugin, { version })
-  await app.register(tidings, { ...config })
-  if (isOpen(config)) await app.register(homePlugin)
-  return app
+  }
 }
 
 function createBus(config: Config, app: FastifyInstance): Bus {

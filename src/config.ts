@@ -180,6 +180,18 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
+/**
+ * Passes unless anybody on a network could be any user.
+ * @throws InvalidConfig  without credentials, beyond loopback
+ */
+export function refuseOpenToTheWorld(config: Config): void {
+  if (!isOpen(config) || isLoopback(config.host)) return
+  throw new InvalidConfig(
+    `HOST is '${config.host}' but no credentials are configured, so anybody who reaches it could be any user; ` +
+      'set JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL or API_KEYS, or listen on 127.0.0.1',
+  )
+}
+
 type NameOf = (name: keyof Config) => string
 
 function check(given: Record<string, unknown>, nameOf: NameOf): Config {

@@ -1,0 +1,33 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { collectDefaultMetrics } from 'prom-client'
+
+// Where Prometheus reads. What concerns the whole process (memory, event loop, descriptors) is added here, not in the
+// metrics plugin: an application that embeds the gateway has its own.
+async function scrape(app: FastifyInstance): Promise<void> {
+  const registry = app.tidingsMetrics
+  collectDefaultMetrics({ register: registry })
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        tags: ['probes'],
+        summary: 'Metrics for Prometheus',
+        response: { 200: Type.String({ description: 'the Prometheus text format' }) },
+      },
+    },
+    async (_, reply) =>
+      reply
+        .type(registry.contentType)
+        .header('cache-control', 'no-store')
+        .send(await registry.metrics()),
+  )
+}
+
+export default fp(scrape, {
+  name: 'tidings-scrape',
+  fastify: '5.x',
+  encapsulate: true,
+  dependencies: ['tidings-metrics'],
+})

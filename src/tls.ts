@@ -1,0 +1,67 @@
+import { readFileSync, unwatchFile, watchFile } from 'node:fs'
+import { createSecureContext } from 'node:tls'
+import type { Config } from './config.js'
+import { InvalidConfig } from './errors.js'
+
+/** A certificate chain and its key, PEM. */
+export interface Certificate {
+  readonly cert: Buffer
+  readonly key: Buffer
+}
+
+const WATCH_INTERVAL_MS = 5_000
+
+/**
+ * The certificate that `TLS_CERT` and `TLS_KEY` name; `null` when they are not set.
+ * @throws InvalidConfig  a file that cannot be read, or a pair that does not belong together; never quotes the key
+ */
+export function readCertificate({ tlsCert, tlsKey }: Config): Certificate | null {
+  if (tlsCert === undefined || tlsKey === undefined) return null
+  const certificate = { cert: readPem('TLS_CERT', tlsCert), key: readPem('TLS_KEY', tlsKey) }
+  try {
+    createSecureContext(certificate)
+  } catch (error) {
+    throw new InvalidConfig(`TLS_CERT '${tlsCert}' and TLS_KEY '${tlsKey}' cannot be used: ${messageOf(error)}`)
+  }
+  return certificate
+}
+
+/**
+ * Calls `onChange` with the certificate each time a file of it changes, or the process gets SIGHUP; `onError` when the new
+ * one cannot be used, and the old one should stay. Looks at the files, not at their folder: mounted secrets are links that
+ * are swapped. Returns what ends it.
+ */
+export function watchCertificate(
+  config: Config,
+  onChange: (certificate: Certificate) => void,
+  onError: (error: unknown) => void,
+): () => void {
+  const { tlsCert, tlsKey } = config
+  if (tlsCert === undefined || tlsKey === undefined) return () => {}
+  const reload = () => {
+    try {
+      const certificate = readCertificate(config)
+      if (certificate !== null) onChange(certificate)
+    } catch (error) {
+      onError(error)
+    }
+  }
+  for (const file of [tlsCert, tlsKey]) watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, reload)
+  process.on('SIGHUP', reload)
+  return () => {
+    for (const file of [tlsCert, tlsKey]) unwatchFile(file, reload)
+    process.off('SIGHUP', reload)
+  }
+}
+
+function readPem(variable: string, path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (error) {
+    throw new InvalidConfig(`${variable} is '${path}' but that file cannot be read: ${messageOf(error)}`)
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
