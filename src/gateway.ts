@@ -44,10 +44,10 @@ export interface AttachRequest {
   readonly sink: Writable
   /** Chosen by the caller where something must know it before; made up when left out. */
   readonly id?: string
-  /** When the viewer's credential ends, in ms since 1970; `null` for never. */
-  readonly expiresAt: number | null
-  /** When it was made, in ms since 1970; `null` when that cannot be told. */
-  readonly issuedAt: number | null
+  /** When the viewer's credential ends, in ms since 1970; never when left out. */
+  readonly expiresAt?: number | null
+  /** When it was made, in ms since 1970; left out when that cannot be told. */
+  readonly issuedAt?: number | null
 }
 
 /** What the gateway counted since it started. */
@@ -181,7 +181,7 @@ export class Gateway implements Publisher {
    * Above a limit the stream is told `overloaded` and ends: EventSource would never come back from an error status.
    */
   attach(request: AttachRequest): Connection {
-    const { userId, envelope, sink, after, expiresAt, issuedAt, id = randomUUID() } = request
+    const { userId, envelope, sink, after, expiresAt = null, issuedAt = null, id = randomUUID() } = request
     const rooms = [...new Set([`user:${userId}`, EVERYONE, ...request.rooms])]
     const { queueLimitBytes } = this.#options
     const made = { id, userId, rooms, envelope, sink, queueLimitBytes, expiresAt, issuedAt, now }
@@ -292,6 +292,8 @@ export class Gateway implements Publisher {
   #startRecovery(connection: Connection, after: Cursor): void {
     const recovery = new Recovery(after, this.#options.queueLimitBytes / 2)
     connection.recovery = recovery
+    // It reads now. Left here it would be started a second time when the bus is back, and send everything twice.
+    this.#waiting.delete(connection)
     void this.#recover(connection, recovery)
   }
 
@@ -323,7 +325,7 @@ export class Gateway implements Publisher {
 
   #announce(connection: Connection, lost: readonly string[], id: Cursor | null): void {
     if (connection.isOpen) {
-      if (lost.length > 0) this.#oweGap(connection, lost, 'history', null)
+      if (lost.length > 0) this.#oweGap(connection, lost, 'history')
       return
     }
     this.#counts.resumed[lost.length === 0 ? 'whole' : 'lost']++
@@ -350,7 +352,7 @@ export class Gateway implements Publisher {
     for (const [connection, lost] of affected) {
       // A recovery under way may have read before the loss: it reads again, and finds what is lost by itself.
       if (connection.recovery !== null) this.#startRecovery(connection, connection.recovery.after)
-      else if (connection.isOpen) this.#oweGap(connection, lost, reason, this.#bus.position)
+      else if (connection.isOpen) this.#oweGap(connection, lost, reason)
     }
     this.#options.log.warn({ reason, rooms: rooms?.length ?? 'all', connections: affected.size }, 'events were lost')
     this.#scheduleFlush()
@@ -368,9 +370,10 @@ export class Gateway implements Publisher {
     return affected
   }
 
-  #oweGap(connection: Connection, rooms: readonly string[], reason: GapReason, id: Cursor | null): void {
+  // Without an id: the position is moved by what follows, which the reader does not have yet.
+  #oweGap(connection: Connection, rooms: readonly string[], reason: GapReason): void {
     this.#counts.gaps[reason]++
-    this.#hub.owe(connection, encodeControl('stream.gap', { rooms, reason }, { id }))
+    this.#hub.owe(connection, encodeControl('stream.gap', { rooms, reason }))
   }
 
   #onReady(): void {

@@ -147,10 +147,11 @@ export class Subscription {
       sortBySeq(backlog.events)
       this.#position = moved.position
       this.#options.onJump(moved.position.seq)
-      if (backlog.events.length > 0) subscriber.onEvents(backlog.events)
+      // The gap comes first: the id of an event vouches for everything before it, and a reader may break off at any of them.
       const gap = from === null ? null : gapOf(moved)
       if (gap !== null) subscriber.onGap(null, gap)
       else if (backlog.lost.size > 0) subscriber.onGap([...backlog.lost], 'history')
+      if (backlog.events.length > 0) subscriber.onEvents(backlog.events)
     } catch (error) {
       if (!isCurrent()) return
       this.#state = 'detached'
