@@ -1,5 +1,5 @@
 import type { Ledger } from './ledger.js'
-import { comparePositions, type Position, showPosition } from './position.js'
+import { type Position, type Positions, showPosition } from './position.js'
 import type { Publication } from './publication.js'
 
 /** A reader was told that events may be missing: by `resumed` other than true, or by stream.gap. */
@@ -25,11 +25,12 @@ const LOG_KEPT = 400
  * True when this publication lies inside the announced loss: in a named room, behind all that the stream had vouched for
  * before, not begun after the announcement, and either before the next position or known to its publisher by then.
  */
-export function covers(told: Announcement, { room, position, sentAt, ackedAt }: Publication): boolean {
+export function covers(told: Announcement, publication: Publication, positions: Positions): boolean {
+  const { room, position, sentAt, ackedAt } = publication
   if (!position || (told.rooms && !told.rooms.includes(room))) return false
-  if (told.before && comparePositions(position, told.before) <= 0) return false
+  if (told.before && positions.compare(position, told.before) <= 0) return false
   if (sentAt >= told.at) return false
-  return ackedAt < told.at || (told.after !== undefined && comparePositions(position, told.after) <= 0)
+  return ackedAt < told.at || (told.after !== undefined && positions.compare(position, told.after) <= 0)
 }
 
 /** What one reader saw, in order: checks order and repeats as it comes, and keeps what reconciling needs. */
@@ -88,7 +89,7 @@ export class Book {
       violations.add('wrong room', `${this.name} saw ${name} and does not follow it`, context)
     this.#ledger.place(publication, id)
     const position = this.#ledger.positions.read(id)
-    const isBehind = this.#position !== undefined && comparePositions(position, this.#position) <= 0
+    const isBehind = this.#position !== undefined && this.#ledger.positions.compare(position, this.#position) <= 0
     const last = showPosition(this.#position)
     if (this.hasSeen(n) && (isBehind || !publication.isRepublished)) {
       violations.add('duplicated', `${this.name} saw ${name} again, after ${last}`, context)
@@ -123,7 +124,9 @@ export class Book {
   /** False when it was never open, or left for good before its stream vouched for this position. */
   isOwed({ position }: Publication): boolean {
     if (this.#openedAt === Number.POSITIVE_INFINITY || !position) return false
-    return !this.#isGone || (this.#position !== undefined && comparePositions(position, this.#position) <= 0)
+    return (
+      !this.#isGone || (this.#position !== undefined && this.#ledger.positions.compare(position, this.#position) <= 0)
+    )
   }
 
   /** The last entries of its log before a time, and the first after it. */
@@ -142,7 +145,7 @@ export class Book {
 
   #moveTo(id: string, at: number): void {
     const position = this.#ledger.positions.read(id)
-    if (this.#position && comparePositions(position, this.#position) < 0) {
+    if (this.#position && this.#ledger.positions.compare(position, this.#position) < 0) {
       const what = `${this.name} was put back from ${showPosition(this.#position)} to ${id}`
       this.#ledger.violations.add('reordered', what, () => this.logAround(at))
     }

@@ -51,12 +51,14 @@ export const INJECTORS: Record<FaultKind, Injector> = {
       await redis.restart({ empty: true })
     }),
 
-  crash: async ({ stage }, { forMs }) => {
-    const redis = await stage.redis()
-    await redis.kill()
-    await wait(forMs)
-    await redis.restart()
-  },
+  // The file may lack the last second: gateways cannot know.
+  crash: (world, { forMs }) =>
+    losingData(world, 'crash', async () => {
+      const redis = await world.stage.redis()
+      await redis.kill()
+      await wait(forMs)
+      await redis.restart()
+    }),
 
   partition: async ({ stage }, { replica, forMs, way }) => {
     const link = stage.links[replica]

@@ -85,11 +85,16 @@ export class Ledger {
     const known = publication.position
     publication.position ??= position
     if (!known || (known.epoch === position.epoch && known.seq === position.seq)) return
+    if (known.epoch !== position.epoch && known.seq === position.seq) {
+      this.positions.carry(known, position)
+      return
+    }
     if (known.epoch !== position.epoch && publication.isRepeated) {
       publication.isRepublished = true
       return
     }
-    const what = `event ${publication.n}, sent ${publication.isRepeated ? 'with one key' : 'once'}, is at ${showPosition(known)} and at ${id}`
+    const sent = publication.isRepeated ? 'with one key' : 'once'
+    const what = `event ${publication.n}, sent ${sent}, is at ${showPosition(known)} and at ${id}`
     this.violations.add('two positions', what, () => [])
   }
 
@@ -97,7 +102,7 @@ export class Ledger {
   get owed(): number {
     let owed = 0
     this.#eachUnseen((book, publication) => {
-      if (!announcementOf(book, publication)) owed++
+      if (!announcementOf(book, publication, this.positions)) owed++
     })
     return owed
   }
@@ -106,7 +111,7 @@ export class Ledger {
   reconcile(): Reconciliation {
     let announcedLost = 0
     this.#eachUnseen((book, publication) => {
-      const told = announcementOf(book, publication)
+      const told = announcementOf(book, publication, this.positions)
       if (!told) this.#reportLoss(book, publication)
       else if (!told.isFirst) announcedLost++
     })
@@ -179,8 +184,8 @@ export class Ledger {
   }
 }
 
-function announcementOf(book: Book, publication: Publication): Announcement | undefined {
-  return book.announcements.find(told => covers(told, publication))
+function announcementOf(book: Book, publication: Publication, positions: Positions): Announcement | undefined {
+  return book.announcements.find(told => covers(told, publication, positions))
 }
 
 function reportNeedless(ledger: Ledger, book: Book, told: Announcement): void {

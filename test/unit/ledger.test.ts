@@ -218,3 +218,39 @@ t.test('a reader that left is owed what its last position vouched for, and no mo
   reader.close(330)
   t.same(kinds(ledger), { 'silently lost': 1 })
 })
+
+t.test('an epoch that carries on has the old events under its own name, and they are the same events', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 2000, 'test')
+  see(reader, published.slice(0, 3), 320)
+  reader.gap(['a', 'b'], 'e1-3', 900)
+  for (const { n, position } of published.slice(3)) reader.event(n, 'a', `e2-${position?.seq}`, 1000)
+  t.same(kinds(ledger), {})
+})
+
+t.test('an event seen again under a new epoch is duplicated all the same', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 2000, 'test')
+  see(reader, published, 520)
+  reader.gap(['a', 'b'], 'e1-5', 900)
+  reader.event(4, 'a', 'e2-5', 1000)
+  t.same(kinds(ledger), { duplicated: 1 })
+})
+
+t.test(
+  'what an epoch had beyond the point where the next one carried on must be announced before anything new',
+  async t => {
+    for (const isEarly of [true, false]) {
+      const { ledger, reader, published } = begin()
+      ledger.forgive(0, 2000, 'test')
+      see(reader, published.slice(0, 3), 320)
+      // e2 carried on from e1-4: e1-5 is lost.
+      if (isEarly) reader.gap(['a'], 'e1-3', 900)
+      reader.event(3, 'a', 'e2-4', 950)
+      const next = publish(ledger, 'a', 'e2-5', 960)
+      see(reader, [next], 980)
+      if (!isEarly) reader.gap(['a'], '', 990)
+      t.same(kinds(ledger), isEarly ? {} : { 'silently lost': 1 })
+    }
+  },
+)
