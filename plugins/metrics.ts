@@ -1,15 +1,8 @@
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Config } from '../src/config.js'
 import { version } from '../src/version.js'
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    /** What is measured, for whatever shows it. */
-    metrics: Registry
-  }
-}
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5]
 const LAG_SAMPLE_MS = 1_000

@@ -16,6 +16,16 @@ import {
 } from '../src/event.js'
 import { refusals } from '../src/http-schemas.js'
 
+/** The ways to publish over HTTP, as metrics name them. */
+type Door = 'user' | 'room' | 'broadcast' | 'batch'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Set on the routes that publish. */
+    door?: Door
+  }
+}
+
 /** Bytes of a batch's body. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024
 // Room for type, key and the JSON around the data.
@@ -41,7 +51,8 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
   app.addContentTypeParser(['application/json'], { parseAs: 'string' }, async (_: FastifyRequest, body: string) => body)
 
   const responses = { 202: PublishedSchema, ...refusals(400, 401, 403, 413, 415, 429, 503) }
-  const options = (summary: string) => ({
+  const options = (door: Door, summary: string) => ({
+    config: { door },
     bodyLimit: maxEventBytes + BODY_OVERHEAD_BYTES,
     schema: { tags: ['publish'], summary, headers: KeyHeaderSchema, body: EventBodySchema, response: responses },
     // The schemas describe; src/body.ts checks, because it names what is wrong and keeps the payload's text.
@@ -63,14 +74,16 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
 
   app.post<{ Params: { userId: string } }>(
     '/v1/users/:userId/events',
-    options('Publish to one user: all their connections'),
+    options('user', 'Publish to one user: all their connections'),
     (request, reply) => publishOne(request, reply, userRoom(request.params.userId, 'the path'), 'the request'),
   )
-  app.post('/v1/broadcast', options('Publish to everyone'), (request, reply) =>
+  app.post('/v1/broadcast', options('broadcast', 'Publish to everyone'), (request, reply) =>
     publishOne(request, reply, EVERYONE, 'the request'),
   )
-  app.post<{ Params: { room: string } }>('/v1/rooms/:room/events', options('Publish to a room'), (request, reply) =>
-    publishOne(request, reply, request.params.room, 'the request'),
+  app.post<{ Params: { room: string } }>(
+    '/v1/rooms/:room/events',
+    options('room', 'Publish to a room'),
+    (request, reply) => publishOne(request, reply, request.params.room, 'the request'),
   )
   app.register(async batch => {
     batch.addContentTypeParser(
@@ -79,7 +92,7 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
       async (_: FastifyRequest, body: string) => body,
     )
     batch.post('/v1/events', {
-      ...options('Publish many at once: all of them, or none'),
+      ...options('batch', 'Publish many at once: all of them, or none'),
       bodyLimit: MAX_BATCH_BYTES,
       schema: {
         tags: ['publish'],

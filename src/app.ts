@@ -91,7 +91,9 @@ export async function buildAdminApp(app: FastifyInstance, config: Config): Promi
   const admin = Fastify({ ...options, loggerInstance: app.log })
   // The same gateway and measurements, under the names that the plugins depend on.
   await admin.register(fp(async shared => void shared.decorate('tidings', app.tidings), { name: 'tidings-gateway' }))
-  await admin.register(fp(async shared => void shared.decorate('metrics', app.metrics), { name: 'tidings-metrics' }))
+  await admin.register(
+    fp(async shared => void shared.decorate('tidingsMetrics', app.tidingsMetrics), { name: 'tidings-metrics' }),
+  )
   await admin.register(errorsPlugin)
   await admin.register(scrapePlugin)
   await admin.register(healthPlugin)
