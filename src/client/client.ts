@@ -1,0 +1,198 @@
+import type { GapReason } from '../bus/bus.js'
+import type { CloseReason } from '../connection.js'
+
+// Runs in browsers as it is: a native EventSource, and what a page has to do around it. No imports but types.
+
+/** What `stream.open` says. `resumed`: `true`, everything missed follows; `false`, fetch again; `null`, a first visit. */
+export interface StreamOpen {
+  readonly connectionId: string
+  readonly userId: string
+  readonly rooms: readonly string[]
+  readonly resumed: boolean | null
+  readonly heartbeatMs: number
+}
+
+/** What `stream.gap` says: events of these rooms were lost. */
+export interface StreamGap {
+  readonly rooms: readonly string[]
+  readonly reason: GapReason
+}
+
+/** Why a stream ended. `refused`: the gateway said no, or nobody answered, too often in a row. `stopped`: `close()`. */
+export interface StreamEnd {
+  readonly reason: CloseReason | 'refused' | 'stopped'
+  /** True when the stream comes back by itself. */
+  readonly reconnect: boolean
+}
+
+/** `waiting`: for its turn to connect again. `closed`: for good. */
+export type StreamStatus = 'connecting' | 'open' | 'waiting' | 'closed'
+
+/** Where to connect, as whom, and what to do with what comes. */
+export interface ConnectOptions {
+  /** The gateway's stream: `https://events.example/v1/stream`, or a path of the page's own origin. */
+  readonly url: string
+  /** Event types to hear: EventSource tells of no others. */
+  readonly types: readonly string[]
+  readonly rooms?: readonly string[]
+  /** Who, where the gateway is open. */
+  readonly user?: string
+  /** Gets a ticket from your backend; called for every stream that needs a new one. */
+  readonly ticket?: () => string | Promise<string>
+  /** Gets a JWT; called like `ticket`. Without either, and with `withCredentials`, the cookie says who. */
+  readonly token?: () => string | Promise<string>
+  readonly withCredentials?: boolean
+  readonly envelope?: boolean
+  /**
+   * Keeps the position in sessionStorage under this name, so that a reloaded page gets what it missed meanwhile: for pages
+   * that keep what they show, too. Limit: what EventSource does not show (heartbeats) moves no position.
+   */
+  readonly remember?: string
+  readonly onEvent: (event: MessageEvent<string>) => void
+  readonly onOpen?: (open: StreamOpen) => void
+  readonly onGap?: (gap: StreamGap) => void
+  readonly onClose?: (end: StreamEnd) => void
+  readonly onStatus?: (status: StreamStatus) => void
+  /** Refusals in a row after which it gives up. Default 10: about three minutes. */
+  readonly maxRefusals?: number
+}
+
+/** A stream that was asked for. */
+export interface Stream {
+  readonly status: StreamStatus
+  /** The position of the last event, `''` before the first. */
+  readonly lastEventId: string
+  /** Ends it for good. Idempotent. */
+  close(): void
+}
+
+const FIRST_DELAY_MS = 500
+const MAX_DELAY_MS = 30_000
+const DEFAULT_MAX_REFUSALS = 10
+
+/**
+ * Opens a stream and keeps it: after a broken link the browser reconnects and resumes by itself; after what the browser takes
+ * as final (an error status, an ended credential) it is opened anew from the last position, with a new ticket or token.
+ */
+export function connect(options: ConnectOptions): Stream {
+  const { remember, maxRefusals = DEFAULT_MAX_REFUSALS } = options
+  const credential = options.ticket ?? options.token
+  let status: StreamStatus = 'connecting'
+  let lastEventId = remember === undefined ? '' : (sessionStorage.getItem(remember) ?? '')
+  let source: EventSource | null = null
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let refusals = 0
+
+  const setStatus = (now: StreamStatus) => {
+    if (status === now) return
+    status = now
+    options.onStatus?.(now)
+  }
+
+  const end = (reason: StreamEnd['reason']) => {
+    if (status === 'closed') return
+    clearTimeout(timer)
+    source?.close()
+    source = null
+    setStatus('closed')
+    options.onClose?.({ reason, reconnect: false })
+  }
+
+  const open = async () => {
+    source?.close()
+    source = null
+    setStatus('connecting')
+    let given: string | undefined
+    try {
+      given = await credential?.()
+    } catch {
+      // The backend that makes credentials is away: the same as a gateway that is.
+      refused()
+      return
+    }
+    if (isClosed()) return
+    const url = streamUrl(options, lastEventId, given)
+    listen(new EventSource(url, { withCredentials: options.withCredentials === true }))
+  }
+
+  const refused = () => {
+    if (isClosed()) return
+    if (++refusals >= maxRefusals) {
+      end('refused')
+      return
+    }
+    setStatus('waiting')
+    const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** refusals)
+    timer = setTimeout(() => void open(), delayMs * (0.5 + Math.random() / 2))
+  }
+
+  const isClosed = () => status === 'closed'
+
+  const listen = (opened: EventSource) => {
+    source = opened
+    const on = (type: string, act: (event: MessageEvent<string>) => void) =>
+      opened.addEventListener(type, event => {
+        // An event that was on its way when this stream was given up will come again on the next one.
+        if (source !== opened) return
+        act(event)
+        moved(event.lastEventId)
+      })
+    for (const type of new Set(options.types)) on(type, options.onEvent)
+    on('stream.open', event => {
+      refusals = 0
+      setStatus('open')
+      options.onOpen?.(JSON.parse(event.data))
+    })
+    on('stream.gap', event => options.onGap?.(JSON.parse(event.data)))
+    on('stream.expiring', () => {
+      if (credential !== undefined) void open()
+    })
+    on('stream.close', event => closed(JSON.parse(event.data)))
+    opened.onerror = () => {
+      if (source !== opened) return
+      // The browser goes on by itself, unless what it met is final for it. A used-up URL needs a new credential anyway.
+      if (opened.readyState === EventSource.CLOSED) refused()
+      else setStatus('connecting')
+    }
+  }
+
+  const closed = ({ reason, reconnect }: StreamEnd) => {
+    const renews = reason === 'expired' && credential !== undefined
+    if (!reconnect && !renews) {
+      end(reason)
+      return
+    }
+    options.onClose?.({ reason, reconnect: true })
+    if (renews) void open()
+    else setStatus('connecting')
+  }
+
+  const moved = (id: string) => {
+    if (id === '') return
+    lastEventId = id
+    if (remember !== undefined) sessionStorage.setItem(remember, id)
+  }
+
+  void open()
+  return {
+    get status() {
+      return status
+    },
+    get lastEventId() {
+      return lastEventId
+    },
+    close: () => end('stopped'),
+  }
+}
+
+function streamUrl(options: ConnectOptions, lastEventId: string, credential: string | undefined): string {
+  const url = new URL(options.url, location.href)
+  const set = (name: string, value: string | undefined) => value && url.searchParams.set(name, value)
+  set('rooms', options.rooms?.join(','))
+  set('user', options.user)
+  set('envelope', options.envelope === true ? 'true' : undefined)
+  set(options.ticket === undefined ? 'token' : 'ticket', credential)
+  // Only for the first request: on its own reconnects the browser sends a header, which goes first.
+  set('last_event_id', lastEventId)
+  return url.href
+}
