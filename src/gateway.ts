@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
 import type { Bus, BusCounts, BusHealth, GapReason, Replay } from './bus/bus.js'
 import { type CloseReason, Connection, encodeClose } from './connection.js'
-import { type Cursor, isAfter } from './cursor.js'
+import { type Cursor, formatCursor, isAfter } from './cursor.js'
 import { BusUnavailable } from './errors.js'
 import { type Draft, EVERYONE, type Event, type Published } from './event.js'
 import { encodeControl, encodeEvent, encodeHeartbeat } from './frame.js'
@@ -70,6 +70,8 @@ const STUCK_GRACE_MS = 5_000
 const EXPIRING_MS = 60_000
 const RECOVERY_STALL_MS = 30_000
 const DRAIN_STEP_MS = 50
+// The field names, the position and what else a frame has around type and data.
+const FRAME_OVERHEAD_BYTES = 100
 const RETRY_MIN_MS = 500
 const RETRY_SPREAD_MS = 4_500
 
@@ -186,6 +188,11 @@ export class Gateway implements Publisher {
     const { queueLimitBytes } = this.#options
     const made = { id, userId, rooms, envelope, sink, queueLimitBytes, expiresAt, issuedAt, now }
     const connection = new Connection(made)
+    // Left while it was checked: its 'close' will not come any more, so nothing may hold it.
+    if (sink.destroyed) {
+      connection.markClosed()
+      return connection
+    }
     sink.once('close', () => this.#detach(connection))
     const refusal = this.#refusal(userId)
     if (refusal !== null) {
@@ -260,9 +267,10 @@ export class Gateway implements Publisher {
 
   #refusal(userId: string): CloseReason | null {
     if (this.#state !== 'serving') return 'shutdown'
-    const ofUser = this.#hub.followers(`user:${userId}`)?.size ?? 0
     const { maxConnections, maxConnectionsPerUser } = this.#options
-    return this.#hub.connections.size >= maxConnections || ofUser >= maxConnectionsPerUser ? 'overloaded' : null
+    const isOver =
+      this.#hub.connections.size >= maxConnections || this.connectionsOf(userId).length >= maxConnectionsPerUser
+    return isOver ? 'overloaded' : null
   }
 
   #detach(connection: Connection): void {
@@ -313,10 +321,16 @@ export class Gateway implements Publisher {
         return
       }
       if (!isCurrent()) return
-      const step = recovery.take(firstSlice(page, this.#options.queueLimitBytes / 4))
-      this.#announce(connection, step.lost, step.isLive && step.events.length === 0 ? recovery.after : null)
-      for (const event of step.events) this.#hub.owe(connection, encodeEvent(event, connection.envelope))
+      const step = recovery.take(firstSlice(page, this.#options.queueLimitBytes / 4), this.#bus.position)
+      const { frames, unsendable } = encodeAll(step.events, connection.envelope)
+      if (unsendable.length > 0)
+        this.#options.log.error({ rooms: unsendable }, 'history holds events that cannot be sent')
+      const lost = [...new Set([...step.lost, ...unsendable])]
+      this.#announce(connection, lost, step.isLive && frames.length === 0 ? recovery.after : null)
+      for (const frame of frames) this.#hub.owe(connection, frame)
       this.#hub.flushOne(connection)
+      // The hub keeps a list of whom it owed in this tick; without a flush it would keep the connection.
+      this.#scheduleFlush()
       // A long backlog goes out at the reader's pace. The last slice must not wait: live events may follow it at once.
       if (!step.isLive) await connection.drained()
     }
@@ -342,7 +356,15 @@ export class Gateway implements Publisher {
 
   #onEvents(events: readonly Event[]): void {
     this.#counts.received += events.length
-    for (const event of events) this.#hub.deliver(event)
+    for (const event of events) {
+      try {
+        this.#hub.deliver(event)
+      } catch {
+        // Not by way of any door of ours. The error may quote data, which belongs in no log.
+        this.#options.log.error({ room: event.room, id: formatCursor(event.cursor) }, 'an event cannot be sent')
+        this.#onGap([event.room], 'history')
+      }
+    }
     this.#scheduleFlush()
   }
 
@@ -441,12 +463,26 @@ export class Gateway implements Publisher {
 function firstSlice(page: Replay, bytes: number): Replay {
   let size = 0
   for (const [i, event] of page.events.entries()) {
-    size += event.data.length
+    size += event.data.length + event.type.length + event.room.length + FRAME_OVERHEAD_BYTES
     if (size > bytes && i < page.events.length - 1) {
       return { events: page.events.slice(0, i + 1), lost: page.lost, upTo: event.cursor, hasMore: true }
     }
   }
   return page
+}
+
+// The frames of events, and the rooms of those that no frame can hold.
+function encodeAll(events: readonly Event[], envelope: boolean): { frames: Buffer[]; unsendable: string[] } {
+  const frames: Buffer[] = []
+  const unsendable: string[] = []
+  for (const event of events) {
+    try {
+      frames.push(encodeEvent(event, envelope))
+    } catch {
+      unsendable.push(event.room)
+    }
+  }
+  return { frames, unsendable }
 }
 
 const now = (): number => performance.now()

@@ -84,7 +84,8 @@ export class Hub {
     let plain: Buffer | null = null
     let envelope: Buffer | null = null
     for (const connection of followers) {
-      if (connection.recovery !== null && !this.#passes(connection, event)) continue
+      // One that waits for its `stream.open` without a position of its own begins behind this event.
+      if (connection.recovery === null ? !connection.isOpen : !this.#passes(connection, event)) continue
       if (event.ephemeral && connection.isBackedUp) {
         this.counts.skipped++
         continue

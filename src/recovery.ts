@@ -36,6 +36,9 @@ export class Recovery {
   #held: Event[] = []
   #heldBytes = 0
   #droppedTo: Cursor | null = null
+  // Rooms that were named as lost, for everything up to `toldTo`.
+  #told = new Set<string>()
+  #toldTo: Cursor | null = null
   readonly #heldLimitBytes: number
 
   /** `after` is the last position that the reader saw. */
@@ -58,7 +61,7 @@ export class Recovery {
   hold(event: Event): boolean {
     if (this.#phase === 'done') return true
     if (this.#phase === 'ahead') {
-      if (!isAfter(event.cursor, this.#after)) return false
+      if (!isNew(event, this.#after)) return false
       this.#phase = 'done'
       return true
     }
@@ -73,20 +76,34 @@ export class Recovery {
     return false
   }
 
-  /** Takes a page read behind `after`, and says what to send. */
-  take(page: Page): Step {
+  /** Takes a page read behind `after`, and says what to send. `head` is a position that was reached before this. */
+  take(page: Page, head: Cursor | null = null): Step {
     this.#after = page.upTo
+    const lost = this.#newlyLost(page, head)
     const needsMore = page.hasMore || (this.#droppedTo !== null && isAfter(this.#droppedTo, page.upTo))
     if (needsMore) {
       if (!page.hasMore) this.#forgetHeld()
-      return { events: page.events, lost: page.lost, isLive: false }
+      return { events: page.events, lost, isLive: false }
     }
-    const events = page.events.concat(this.#held.filter(event => isAfter(event.cursor, page.upTo)))
+    const events = page.events.concat(this.#held.filter(event => isNew(event, page.upTo)))
     const last = events.at(-1)
     if (last !== undefined && isAfter(last.cursor, this.#after)) this.#after = last.cursor
     this.#forgetHeld()
     this.#phase = 'ahead'
-    return { events, lost: page.lost, isLive: true }
+    return { events, lost, isLive: true }
+  }
+
+  // A room is named once for all that was lost of it before it was named, however many pages that takes.
+  #newlyLost(page: Page, head: Cursor | null): readonly string[] {
+    const { upTo } = page
+    const isOld = this.#toldTo !== null && this.#toldTo.epoch === upTo.epoch && !isAfter(upTo, this.#toldTo)
+    if (!isOld) {
+      this.#told = new Set()
+      this.#toldTo = head !== null && head.epoch === upTo.epoch && isAfter(head, upTo) ? head : upTo
+    }
+    const lost = page.lost.filter(room => !this.#told.has(room))
+    for (const room of lost) this.#told.add(room)
+    return lost
   }
 
   #forgetHeld(): void {
@@ -94,4 +111,10 @@ export class Recovery {
     this.#heldBytes = 0
     this.#droppedTo = null
   }
+}
+
+// What is of another epoch than the pages comes from before a failover: when the replica hears of the next epoch, its bus
+// says so by a gap, which starts another recovery.
+function isNew({ cursor }: Event, after: Cursor): boolean {
+  return cursor.epoch === after.epoch && cursor.seq > after.seq
 }

@@ -1,0 +1,227 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t, { type Test } from 'tap'
+import type { Cursor } from '../../src/cursor.js'
+import { BusUnavailable } from '../../src/errors.js'
+import { type AttachRequest, Gateway, type GatewayOptions } from '../../src/gateway.js'
+import { waitFor } from '../helpers/deadline.js'
+import { eventAt, ScriptedBus } from '../helpers/scripted-bus.js'
+import { Sink } from '../helpers/sink.js'
+
+const at = (seq: number, epoch = 'k'): Cursor => ({ epoch, seq })
+const REQUEST = { userId: '1', rooms: ['room'], envelope: false, after: null }
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+
+async function start(t: Test, options: Partial<GatewayOptions> = {}, bus = new ScriptedBus()) {
+  const gateway = new Gateway({
+    bus,
+    log: silent,
+    heartbeatMs: 25_000,
+    connectionMaxAgeMs: 0,
+    maxConnections: 100,
+    maxConnectionsPerUser: 20,
+    maxEventBytes: 65_536,
+    queueLimitBytes: 1_048_576,
+    ...options,
+  })
+  await gateway.start()
+  t.teardown(() => gateway.close())
+  const open = (request: Partial<AttachRequest> = {}) => {
+    const sink = new Sink()
+    const connection = gateway.attach({ ...REQUEST, sink, ...request })
+    return { sink, connection }
+  }
+  return { gateway, bus, open }
+}
+
+/** Node's own garbage collection, which is a function only in a context made after the flag. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}
+
+/** Lets everything that was set going by the last step happen. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 5; i++) await new Promise(resolve => setImmediate(resolve))
+}
+
+t.test('a resume sends what was missed, then what was held, each once and in order', async t => {
+  const { bus, open } = await start(t)
+  bus.position = at(10)
+  const { sink } = open({ after: at(5) })
+  bus.deliver(eventAt(11))
+  bus.asked[0]!.answer({ events: [eventAt(7), eventAt(11)], upTo: at(11) })
+  bus.deliver(eventAt(12))
+  await settle()
+  bus.deliver(eventAt(13), eventAt(14, 'elsewhere'))
+  await settle()
+  t.same(sink.data, ['7', '11', '12', '13'])
+  t.match(sink.blocks[0], { event: 'stream.open', data: /"resumed":true/ })
+  t.notOk('id' in sink.blocks[0]!, 'stream.open does not move the position past what follows')
+})
+
+t.test('a gap while a resume waits for the bus does not make the resume read twice', async t => {
+  const { bus, open } = await start(t)
+  bus.position = at(10)
+  const { sink } = open({ after: at(5) })
+  bus.asked[0]!.fail(new BusUnavailable('away'))
+  await settle()
+  bus.subscriber.onGap(null, 'history')
+  bus.subscriber.onReady()
+  await settle()
+  for (const asked of bus.asked.slice(1)) asked.answer({ events: [eventAt(7), eventAt(12)], upTo: at(12) })
+  await settle()
+  t.same(sink.data, ['7', '12'])
+})
+
+t.test('a reader that left before it was attached leaves nothing behind', async t => {
+  const { gateway, bus } = await start(t)
+  for (const after of [null, at(0)]) {
+    const sink = new Sink()
+    sink.destroy()
+    await settle()
+    const connection = gateway.attach({ ...REQUEST, after, sink })
+    await settle()
+    t.ok(connection.isEnded)
+  }
+  t.equal(gateway.connections.size, 0)
+  t.equal(bus.asked.length, 0, 'no history is read for it')
+  t.equal(gateway.counts.opened, gateway.counts.closed.gone, 'what was counted as opened was counted as closed')
+})
+
+t.test('a stream opened while the bus was never reached gets stream.open before any event', async t => {
+  const bus = new ScriptedBus()
+  bus.position = null
+  const { open } = await start(t, {}, bus)
+  const { sink } = open()
+  bus.deliver(eventAt(3), eventAt(4))
+  await settle()
+  bus.subscriber.onReady()
+  bus.deliver(eventAt(5))
+  await settle()
+  t.match(sink.events[0], /^stream\.open .*"resumed":null/)
+  t.equal(sink.blocks[0]!.id, 'k-4')
+  t.same(sink.data, ['5'])
+})
+
+t.test('events of an epoch that ended are not mixed among those of the next', async t => {
+  const { bus, open } = await start(t)
+  bus.position = at(10)
+  const { sink } = open({ after: at(5) })
+  // The replica still hears the old primary when the history is already read from the new one.
+  bus.deliver(eventAt(11))
+  const fromNew = [7, 11].map(seq => eventAt(seq, 'room', { cursor: at(seq, 'new') }))
+  bus.asked[0]!.answer({ events: fromNew, lost: ['room', '*', 'user:1'], upTo: at(11, 'new') })
+  await settle()
+  bus.deliver(eventAt(12))
+  bus.position = at(11, 'new')
+  bus.subscriber.onEvents(fromNew)
+  bus.subscriber.onGap(null, 'failover')
+  await settle()
+  for (const asked of bus.asked.slice(1)) asked.answer({ upTo: at(11, 'new') })
+  await settle()
+  bus.deliver(eventAt(12, 'room', { cursor: at(12, 'new'), data: '"new 12"' }))
+  await settle()
+  t.same(sink.data, ['7', '11', 'new 12'])
+})
+
+t.test('the limit per user counts connections of that user, not of others who follow their room', async t => {
+  const { open } = await start(t, { maxConnectionsPerUser: 2 })
+  for (let i = 0; i < 3; i++) open({ userId: `admin${i}`, rooms: ['user:42'] })
+  const own = [open({ userId: '42' }), open({ userId: '42' })]
+  for (const { connection } of own) t.ok(connection.isOpen)
+  const third = open({ userId: '42' })
+  await settle()
+  t.match(third.sink.blocks, [{ event: 'stream.close', data: /"overloaded"/, retry: Number }])
+})
+
+t.test('a backlog of many small events is sent without calling its reader slow', async t => {
+  const { bus, open } = await start(t, { queueLimitBytes: 262_144 })
+  bus.position = at(20_000)
+  const { sink, connection } = open({ after: at(0) })
+  const all = Array.from({ length: 20_000 }, (_, n) => eventAt(n + 1))
+  while (!connection.isEnded && sink.data.length < all.length) {
+    const asked = bus.asked.shift()
+    asked?.answer({ events: all.slice(asked.after.seq), upTo: at(20_000) })
+    sink.stall()
+    await settle()
+    sink.flow()
+    await settle()
+  }
+  t.notOk(connection.isEnded, connection.endReason)
+  t.same(
+    sink.data,
+    all.map(event => event.data),
+  )
+})
+
+t.test('what a resume was owed does not keep its connection in memory after its end', async t => {
+  const { bus, open } = await start(t)
+  bus.position = at(10)
+  const left = async () => {
+    const { sink, connection } = open({ after: at(5) })
+    bus.asked.shift()!.answer({ events: [eventAt(7), eventAt(9)] })
+    await settle()
+    sink.destroy()
+    await settle()
+    return new WeakRef(connection)
+  }
+  const references: WeakRef<object>[] = []
+  for (let i = 0; i < 20; i++) references.push(await left())
+  const isGone = async () => {
+    collectGarbage()
+    await settle()
+    return references.filter(reference => reference.deref() !== undefined).length <= 1
+  }
+  await t.resolves(waitFor(isGone, 5_000, 'the connections to be collected'))
+})
+
+t.test('a heartbeat carries the position, and only a comment while a resume is under way', async t => {
+  const { bus, open } = await start(t, { heartbeatMs: 40 })
+  bus.position = at(10)
+  const live = open().sink
+  const resuming = open({ after: at(5) }).sink
+  await waitFor(() => live.text.includes('id: k-10\n\n') && resuming.text.includes(':\n\n'), 5_000, 'two heartbeats')
+  t.notMatch(resuming.text, /id:/)
+  // Read further than this replica has got: its own position would take the reader back.
+  bus.asked[0]!.answer({ events: [eventAt(15)], upTo: at(15) })
+  await settle()
+  const before = resuming.text.length
+  await waitFor(() => resuming.text.slice(before).includes(':\n\n'), 5_000, 'a comment')
+  t.notMatch(resuming.text, /id: k-10\n/)
+  bus.deliver(eventAt(14), eventAt(15), eventAt(16, 'elsewhere'))
+  await waitFor(() => resuming.text.includes('id: k-16\n\n'), 5_000, 'a heartbeat of the new position')
+  t.same(resuming.data, ['15'])
+})
+
+t.test('an event that cannot be put in a frame ends nothing, and its room is told of a gap', async t => {
+  const { bus, open } = await start(t)
+  const { sink, connection } = open()
+  const other = open({ rooms: [] }).sink
+  bus.deliver(eventAt(1), eventAt(2, 'room', { type: 'a\nid: forged' }), eventAt(3))
+  await settle()
+  t.ok(connection.isOpen)
+  t.same(sink.data, ['1', '3'])
+  t.match(sink.events, [/^stream\.open/, /^tick 1/, 'stream.gap {"rooms":["room"],"reason":"history"}', /^tick 3/])
+  t.equal(other.events.length, 1)
+  bus.position = at(10)
+  const resumed = open({ after: at(0) }).sink
+  bus.asked[0]!.answer({ events: [eventAt(2, 'room', { data: '{\n}' }), eventAt(4)] })
+  await settle()
+  t.match(resumed.events, [/^stream\.open .*"resumed":false/, 'tick 4'])
+})
+
+t.test('close ends every stream, cuts those that do not take their last bytes, and may be called twice', async t => {
+  const { gateway, open } = await start(t)
+  const taking = open().sink
+  const stuck = open({ userId: '2' }).sink
+  stuck.stall()
+  await Promise.all([gateway.close(50), gateway.close(50)])
+  await gateway.close()
+  t.match(taking.blocks.at(-1), { event: 'stream.close', data: /"reason":"shutdown","reconnect":true/, retry: Number })
+  t.ok(stuck.destroyed)
+  t.equal(gateway.connections.size, 0)
+  const late = open()
+  await settle()
+  t.match(late.sink.blocks, [{ event: 'stream.close', data: /"shutdown"/ }])
+})
