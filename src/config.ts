@@ -137,6 +137,8 @@ export interface Variable {
   readonly env: string
   readonly description: string
   readonly default: unknown
+  /** True for what must not be shown. */
+  readonly isSecret: boolean
 }
 
 /** Every variable, in the order of the table. */
@@ -146,6 +148,7 @@ export const VARIABLES: readonly Variable[] = Object.entries(ConfigSchema.proper
   env: String(schema.env),
   description: String(schema.description),
   default: schema.default,
+  isSecret: schema.secret === true,
 }))
 
 /**

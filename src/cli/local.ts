@@ -1,0 +1,87 @@
+import { type Command, Failure, required, UsageError, type Values, whole } from './command.js'
+
+/** `tidings serve` */
+export const serve: Command = {
+  summary: 'run the gateway, configured by environment variables, until SIGTERM or Ctrl-C',
+  flags: {},
+  examples: ['PORT=8080 tidings serve', 'SSE_ADAPTER=redis REDIS_URL=redis://127.0.0.1:6379 tidings serve'],
+  async run() {
+    const { main } = await import('../server.js')
+    await main()
+    return null
+  },
+}
+
+/** `tidings check-config` */
+export const checkConfig: Command = {
+  summary: 'read the environment as `serve` would, and say what it means or what is wrong with it',
+  flags: {},
+  examples: ['SSE_ADAPTER=redis tidings check-config'],
+  async run() {
+    const { readConfig, refuseOpenToTheWorld, VARIABLES } = await import('../config.js')
+    const { InvalidConfig } = await import('../errors.js')
+    try {
+      const config = readConfig(process.env)
+      refuseOpenToTheWorld(config)
+      const width = Math.max(...VARIABLES.map(({ env }) => env.length))
+      for (const { name, env, isSecret } of VARIABLES) {
+        const value = config[name]
+        const shown = value === undefined ? '-' : isSecret ? '(set)' : String(value)
+        process.stdout.write(`${env.padEnd(width)}  ${shown}\n`)
+      }
+      return 0
+    } catch (error) {
+      if (error instanceof InvalidConfig) throw new Failure(`the configuration is not usable:\n${error.message}`)
+      throw error
+    }
+  },
+}
+
+/** `tidings plan` */
+export const plan: Command = {
+  summary: 'what to run for a load: replicas, their memory and descriptors, the memory of Redis',
+  flags: {
+    users: { type: 'string', value: 'N', about: 'users connected at the busiest moment' },
+    'events-per-user-hour': { type: 'string', value: 'N', about: 'events to one user' },
+    'broadcasts-per-hour': { type: 'string', value: 'N', about: 'events to everyone' },
+    bytes: { type: 'string', value: 'N', about: "bytes of an event's data" },
+    'connections-per-user': { type: 'string', value: 'X', about: 'streams of one user: tabs and devices' },
+    'connections-per-replica': { type: 'string', value: 'N', about: "the autoscaler's target" },
+    'spare-replicas': { type: 'string', value: 'N', about: 'replicas that may be lost at once' },
+    'history-size': { type: 'string', value: 'N', about: 'as HISTORY_SIZE' },
+    'history-ttl-ms': { type: 'string', value: 'N', about: 'as HISTORY_TTL_MS' },
+    json: { type: 'boolean', about: 'for programs' },
+  },
+  examples: ['tidings plan --users 100000 --events-per-user-hour 20 --bytes 400'],
+  async run(values) {
+    const { formatPlan, planSizing } = await import('../plan.js')
+    required(values, 'users')
+    const given = {
+      users: whole(values, 'users') ?? 0,
+      ...number(values, 'events-per-user-hour', 'eventsPerUserHour'),
+      ...number(values, 'broadcasts-per-hour', 'broadcastsPerHour'),
+      ...number(values, 'bytes', 'bytes'),
+      ...number(values, 'connections-per-user', 'connectionsPerUser'),
+      ...number(values, 'connections-per-replica', 'connectionsPerReplica'),
+      ...number(values, 'spare-replicas', 'spareReplicas'),
+      ...number(values, 'history-size', 'historySize'),
+      ...number(values, 'history-ttl-ms', 'historyTtlMs'),
+    }
+    try {
+      const sized = planSizing(given)
+      process.stdout.write(values.json === true ? `${JSON.stringify(sized)}\n` : `${formatPlan(sized).trimEnd()}\n`)
+    } catch (error) {
+      if (error instanceof RangeError) throw new UsageError(error.message)
+      throw error
+    }
+    return 0
+  },
+}
+
+function number<Name extends string>(values: Values, flag: string, name: Name): { [name in Name]?: number } {
+  const value = values[flag]
+  if (typeof value !== 'string') return {}
+  if (!/^\d+(\.\d+)?$/.test(value)) throw new UsageError(`--${flag} is '${value}' but must be a number`)
+  // Safe: it has the one member that the type names.
+  return { [name]: Number(value) } as { [name in Name]?: number }
+}

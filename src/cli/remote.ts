@@ -1,0 +1,63 @@
+import { Failure, type Flag, text, UsageError, type Values } from './command.js'
+
+/** Flags of the commands that talk to a gateway. */
+export const REMOTE_FLAGS: Readonly<Record<string, Flag>> = {
+  url: { type: 'string', value: 'URL', about: 'the gateway; default $TIDINGS_URL or http://127.0.0.1:3000' },
+  key: { type: 'string', value: 'KEY', about: 'an API key or token; default $TIDINGS_KEY' },
+}
+
+const TIMEOUT_MS = 10_000
+
+/**
+ * The URL of a path on the gateway.
+ * @throws UsageError  for a bad --url
+ */
+export function remoteUrl(values: Values, path: string): URL {
+  const base = text(values, 'url') ?? (process.env.TIDINGS_URL || 'http://127.0.0.1:3000')
+  if (!URL.canParse(base) || !/^https?:/.test(base)) {
+    throw new UsageError(`--url is '${base}' but must be an http:// or https:// URL`)
+  }
+  return new URL(`.${path}`, base.endsWith('/') ? base : `${base}/`)
+}
+
+/** What says who asks. */
+export function remoteHeaders(values: Values): Record<string, string> {
+  const key = text(values, 'key') ?? process.env.TIDINGS_KEY
+  return key ? { authorization: `Bearer ${key}` } : {}
+}
+
+/**
+ * The text of the gateway's answer to a POST.
+ * @throws Failure  no answer, or a refusal; says why
+ */
+export async function post(values: Values, path: string, body: string, contentType: string): Promise<string> {
+  const url = remoteUrl(values, path)
+  const headers = { ...remoteHeaders(values), 'content-type': contentType }
+  const response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(
+    (error: unknown) => {
+      throw new Failure(`${url.origin} does not answer: ${reasonOf(error)}`)
+    },
+  )
+  const answer = await response.text()
+  if (!response.ok) throw new Failure(refusalOf(response.status, answer))
+  return answer
+}
+
+/** An error answer in one line. */
+export function refusalOf(status: number, answer: string): string {
+  try {
+    const { code, message } = JSON.parse(answer)
+    if (typeof code === 'string' && typeof message === 'string') return `${code}: ${message}`
+  } catch {
+    // Not from a gateway: what a proxy says is a page that nobody wants in a terminal.
+  }
+  return `the answer was ${status}`
+}
+
+/** Why a request failed, down to what the network said. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error.name === 'TimeoutError') return 'it took too long'
+  if (error.cause instanceof AggregateError) return reasonOf(error.cause.errors[0])
+  return error.cause instanceof Error ? reasonOf(error.cause) : error.message
+}
