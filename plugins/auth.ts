@@ -1,25 +1,204 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { ANY_ROOM, createViewer, type Viewer } from '../src/auth/viewer.js'
-import type { Config } from '../src/config.js'
-import { InvalidUser } from '../src/errors.js'
+import type { Access } from '../src/auth/access.js'
+import { createKeyring, parseApiKeys } from '../src/auth/api-keys.js'
+import { type Credential, findCredential } from '../src/auth/credentials.js'
+import { RemoteKeys } from '../src/auth/jwks.js'
+import { createTokenVerifier } from '../src/auth/jwt.js'
+import { isForeign } from '../src/auth/origin.js'
+import { readPublicKey } from '../src/auth/public-key.js'
+import {
+  type Action,
+  ANY_ROOM,
+  createViewer,
+  mayFollow,
+  mayManage,
+  mayPublish,
+  type Viewer,
+  type ViewerInput,
+} from '../src/auth/viewer.js'
+import { type Config, isLoopback, isOpen } from '../src/config.js'
+import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, Unauthorized } from '../src/errors.js'
 import { isUserId, shown } from '../src/event.js'
 
+/** Rules of an embedding application. */
+export interface AuthHooks {
+  /**
+   * Says who is behind a request, in place of every built-in credential but tickets; `null` refuses it with a 401. It must
+   * not read the body, which has not arrived yet.
+   */
+  readonly authenticate?: (request: FastifyRequest) => ViewerInput | null | Promise<ViewerInput | null>
+  /** Asked about each room after the built-in rules allowed it; `false` refuses. It can narrow the rules, not widen them. */
+  readonly authorize?: (viewer: Viewer, action: Action, room: string) => boolean | Promise<boolean>
+}
+
+/** What routes ask about viewers. */
+export interface Auth {
+  /** An onRequest hook: sets `request.viewer`, or refuses. */
+  readonly authenticate: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+  /** Whether the viewer may do this with the room. */
+  readonly allows: (viewer: Viewer, action: Action, room: string) => boolean | Promise<boolean>
+  readonly access: Access
+}
+
 declare module 'fastify' {
+  interface FastifyInstance {
+    tidingsAuth: Auth
+  }
   interface FastifyRequest {
-    /** Who is behind the request; set before any handler of a Tidings route runs. */
+    /** Who is behind the request, on routes that `tidingsAuth.authenticate` guards. */
     viewer: Viewer
+  }
+  interface FastifyContextConfig {
+    /** A stream for browsers: takes credentials in the URL, and only pages of listed origins. */
+    isStream?: boolean
   }
 }
 
-// Open mode: whoever the URL says.
-async function auth(app: FastifyInstance, _: { config: Config }): Promise<void> {
-  app.decorateRequest('viewer')
-  app.addHook('onRequest', async (request: FastifyRequest<{ Querystring: { user?: string } }>) => {
-    const userId = request.query.user ?? 'anonymous'
-    if (!isUserId(userId)) throw new InvalidUser(shown(String(userId)), 'the query parameter user')
-    request.viewer = createViewer({ userId, kind: 'open', follow: [ANY_ROOM], publish: [ANY_ROOM] })
-  })
+/** What the auth plugin is made with. */
+export interface AuthPluginOptions extends AuthHooks {
+  readonly config: Config
+  readonly access: Access
 }
 
-export default fp(auth, { name: 'tidings-auth', fastify: '5.x' })
+type FindViewer = (credential: Credential, request: FastifyRequest) => Viewer | Promise<Viewer>
+
+// Decorates only: each group of routes adds `authenticate` to itself, so that probes, docs and the routes of an embedding
+// application are not guarded.
+async function auth(
+  app: FastifyInstance,
+  { config, access, authenticate, authorize }: AuthPluginOptions,
+): Promise<void> {
+  const { authCookie, corsOrigins } = config
+  const findViewer = authenticate === undefined ? builtIn(app, config) : fromApplication(authenticate)
+  app.decorateRequest('viewer')
+  app.decorate('tidingsAuth', {
+    access,
+    authenticate: async (request, reply) => {
+      const isStream = request.routeOptions.config.isStream === true
+      if (isStream && isForeign(request.headers, request.host, corsOrigins)) {
+        throw new OriginForbidden(shown(request.headers.origin ?? 'of another site'))
+      }
+      try {
+        // Safe: the query string's parser makes an object of strings and lists of them.
+        const query = request.query as Record<string, unknown>
+        const credential = findCredential(request.headers, query, { cookie: authCookie, inUrl: isStream })
+        if (credential.kind === 'ticket' || credential.kind === 'url-token') hideUrl(reply)
+        if (credential.kind === 'cookie') refuseForgery(request, corsOrigins)
+        request.viewer =
+          credential.kind === 'ticket'
+            ? await access.viewerOf(credential.secret)
+            : await findViewer(credential, request)
+        access.refuseRevoked(request.viewer)
+      } catch (error) {
+        if (error instanceof Unauthorized) reply.header('www-authenticate', 'Bearer realm="tidings"')
+        throw error
+      }
+    },
+    allows: (viewer, action, room) => {
+      const isAllowed = { follow: mayFollow, publish: mayPublish, manage: mayManage }[action](viewer, room)
+      return isAllowed && authorize !== undefined ? authorize(viewer, action, room) : isAllowed
+    },
+  })
+  app.addHook('preClose', async () => access.close())
+}
+
+function fromApplication(authenticate: NonNullable<AuthHooks['authenticate']>): FindViewer {
+  return async (_, request) => {
+    const input = await authenticate(request)
+    if (input === null) throw new Unauthorized('the application that serves this did not accept the request')
+    return createViewer(input)
+  }
+}
+
+function builtIn(app: FastifyInstance, config: Config): FindViewer {
+  if (isOpen(config)) return (_, request) => whoeverTheySay(request)
+  const findKey = createKeyring(config.apiKeys === undefined ? [] : parseApiKeys(config.apiKeys).keys)
+  const verify = tokenVerifierOf(app, config)
+  const notAccepted = `send ${acceptedBy(config)}`
+  return (credential, request) => {
+    if (credential.kind === 'none') throw new Unauthorized(`the request has no credential; ${notAccepted}`)
+    // Never from a cookie or a URL: a server's key has no business in a browser.
+    const server = credential.kind === 'bearer' || credential.kind === 'api-key' ? findKey(credential.secret) : null
+    if (server !== null) return request.routeOptions.config.isStream ? actingFor(server, request) : server
+    if (verify === null || credential.kind === 'api-key') {
+      throw new Unauthorized(
+        `the ${credential.kind === 'api-key' ? 'API key' : 'credential'} is not known here; ${notAccepted}`,
+      )
+    }
+    return verify(credential.secret)
+  }
+}
+
+function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string) => Promise<Viewer>) | null {
+  const { jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer: issuer, jwtAudience: audience } = config
+  if (jwtSecret !== undefined) {
+    const secret = crypto.subtle.importKey(
+      'raw',
+      new TextEncoder().encode(jwtSecret),
+      { name: 'HMAC', hash: 'SHA-256' },
+      false,
+      ['verify'],
+    )
+    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], issuer, audience })
+  }
+  if (jwtPublicKey !== undefined) {
+    const { key, algorithms } = readPublicKey(jwtPublicKey)
+    return createTokenVerifier({ key: async () => key, algorithms, issuer, audience })
+  }
+  if (jwksUrl === undefined) return null
+  const keys = new RemoteKeys({
+    url: jwksUrl,
+    onProblem: error =>
+      app.log.warn({ err: error }, 'the key server (JWKS_URL) gave no keys, trying again when needed'),
+  })
+  app.addHook('onReady', async () => keys.warmUp())
+  const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
+  return createTokenVerifier({ key: keys.find, algorithms, issuer, audience })
+}
+
+// Open mode: whoever the URL says, on this machine only.
+function whoeverTheySay(request: FastifyRequest): Viewer {
+  const { localAddress } = request.socket
+  if (localAddress !== undefined && !isLoopback(localAddress.replace(/^::ffff:/, ''))) throw new OpenToLoopback()
+  const { user = 'anonymous' } = request.query as { user?: unknown } // checked below
+  return createViewer({ userId: userIn(user), kind: 'open', follow: [ANY_ROOM], publish: [ANY_ROOM] })
+}
+
+// A server reads a user's stream in the user's name, if its patterns hold that user.
+function actingFor(server: Viewer, request: FastifyRequest): Viewer {
+  const { user } = request.query as { user?: unknown } // checked below
+  const viewer = { ...server, userId: userIn(user) }
+  const room = `user:${viewer.userId}`
+  if (!mayFollow(viewer, room)) throw new FollowForbidden(server.userId, room)
+  return viewer
+}
+
+function userIn(user: unknown): string {
+  if (typeof user === 'string' && isUserId(user)) return user
+  throw new InvalidUser(shown(String(user ?? '')), 'the query parameter user')
+}
+
+// Browsers send cookies with requests that any page makes; only an origin that is listed was meant to make them.
+function refuseForgery({ method, headers }: FastifyRequest, listed: readonly string[]): void {
+  if (method === 'GET' || method === 'HEAD') return
+  if (headers.origin === undefined || !listed.includes(headers.origin)) {
+    throw new OriginForbidden(shown(headers.origin ?? 'unknown'))
+  }
+}
+
+function hideUrl(reply: FastifyReply): void {
+  reply.header('referrer-policy', 'no-referrer').header('cache-control', 'no-store')
+}
+
+function acceptedBy({ apiKeys, authCookie, jwtSecret, jwtPublicKey, jwksUrl }: Config): string {
+  const takesTokens = [jwtSecret, jwtPublicKey, jwksUrl].some(verifier => verifier !== undefined)
+  const ways = [
+    ...(takesTokens ? ["a JWT as 'Authorization: Bearer <token>' (or ?token= on /v1/stream)"] : []),
+    ...(authCookie !== undefined ? [`a JWT in the cookie ${authCookie}`] : []),
+    ...(apiKeys !== undefined ? ["an API key as 'Authorization: Bearer <key>'", '?ticket= on /v1/stream'] : []),
+  ]
+  return ways.join(', or ')
+}
+
+export default fp(auth, { name: 'tidings-auth', fastify: '5.x', dependencies: ['tidings-gateway'] })

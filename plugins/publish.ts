@@ -1,7 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { mayPublish } from '../src/auth/viewer.js'
 import { readBatch, readEventBody } from '../src/body.js'
 import type { Config } from '../src/config.js'
 import { PublishForbidden } from '../src/errors.js'
@@ -47,6 +46,11 @@ const KeyHeaderSchema = Type.Object({
 // The doors for publishers. Bodies stay text until src/body.ts reads them, so that `data` arrives as it was sent.
 async function publish(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
   const { maxEventBytes } = config
+  const { allows, authenticate } = app.tidingsAuth
+  const { publish: limit } = app.tidingsLimits
+  // Before bodies are read: nobody makes the gateway hold bytes without a credential.
+  app.addHook('onRequest', authenticate)
+  if (limit !== null) app.addHook('onRequest', limit)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(['application/json'], { parseAs: 'string' }, async (_: FastifyRequest, body: string) => body)
 
@@ -65,9 +69,10 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
     const [published] = await publishAll(request, [draft])
     return reply.code(202).send(published)
   }
-  const publishAll = (request: FastifyRequest, drafts: Draft[]): Promise<Published[]> => {
+  const publishAll = async (request: FastifyRequest, drafts: Draft[]): Promise<Published[]> => {
     for (const { room } of drafts) {
-      if (!mayPublish(request.viewer, room)) throw new PublishForbidden(request.viewer.userId, room)
+      const isAllowed = allows(request.viewer, 'publish', room)
+      if (isAllowed !== true && !(await isAllowed)) throw new PublishForbidden(request.viewer.userId, room)
     }
     return app.tidings.publishDrafts(drafts)
   }
@@ -132,5 +137,5 @@ export default fp(publish, {
   name: 'tidings-publish',
   fastify: '5.x',
   encapsulate: true,
-  dependencies: ['tidings-gateway', 'tidings-auth'],
+  dependencies: ['tidings-gateway', 'tidings-auth', 'tidings-limits'],
 })

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
@@ -6,8 +7,8 @@ import { fastifySSE } from '@fastify/sse'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { mayFollow } from '../src/auth/viewer.js'
 import type { Config } from '../src/config.js'
+import type { CloseReason } from '../src/connection.js'
 import { type Cursor, parseCursor } from '../src/cursor.js'
 import {
   FollowForbidden,
@@ -22,6 +23,8 @@ import { refusals } from '../src/http-schemas.js'
 import { releaseRequest } from '../src/release.js'
 
 const KEEPALIVE_MS = 30_000
+// EventSource comes back even when it is told not to; the other stream will not be over soon.
+const REPLACED_RETRY_MS = 30_000
 
 const QuerySchema = Type.Object({
   rooms: Type.Optional(
@@ -34,7 +37,11 @@ const QuerySchema = Type.Object({
   last_event_id: Type.Optional(
     Type.String({ description: 'Resumes after this event; the header Last-Event-ID goes first.' }),
   ),
-  user: Type.Optional(Type.String({ description: 'Whose stream, where no credentials are configured.' })),
+  ticket: Type.Optional(Type.String({ description: 'A ticket, from `POST /v1/tickets`.' })),
+  token: Type.Optional(Type.String({ description: 'A JWT, for readers that cannot send headers.' })),
+  user: Type.Optional(
+    Type.String({ description: 'Whose stream, where no credentials are configured or an API key asks for it.' }),
+  ),
 })
 interface StreamQuery {
   rooms?: string
@@ -47,8 +54,14 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
   await app.register(fastifySSE, { heartbeatInterval: 0 })
   // Peers that vanish without a word are found by the kernel.
   app.server.on('connection', (socket: Socket) => socket.setKeepAlive(true, KEEPALIVE_MS))
+  const { access, allows, authenticate } = app.tidingsAuth
+  const { connect: connectLimit } = app.tidingsLimits
   app.get<{ Querystring: StreamQuery }>('/v1/stream', {
     sse: 'only',
+    config: { isStream: true },
+    // Where somebody logs request lines: this one may hold a token.
+    logLevel: 'warn',
+    onRequest: connectLimit === null ? [authenticate] : [authenticate, connectLimit],
     // A HEAD would open a stream that nobody reads.
     exposeHeadRoute: false,
     schema: {
@@ -68,11 +81,29 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
     handler: async (request, reply) => {
       const { viewer } = request
       const rooms = readRooms(request.query.rooms, config.maxRoomsPerConnection)
-      for (const room of rooms) if (!mayFollow(viewer, room)) throw new FollowForbidden(viewer.userId, room)
+      for (const room of rooms) {
+        const isAllowed = allows(viewer, 'follow', room)
+        if (isAllowed !== true && !(await isAllowed)) throw new FollowForbidden(viewer.userId, room)
+      }
       const envelope = readBoolean('envelope', request.query.envelope)
       const after = readAfter(request)
-      const { userId, expiresAt, issuedAt } = viewer
-      app.tidings.attach({ userId, rooms, envelope, after, expiresAt, issuedAt, sink: shakeHands(request, reply) })
+      const { userId, expiresAt, issuedAt, ticket } = viewer
+      const id = randomUUID()
+      const isReturning = request.headers['last-event-id'] !== undefined
+      const seat = ticket === null ? undefined : await access.takeSeat({ ...viewer, ticket }, id, isReturning)
+      if (seat === null) return refuse(app, request, reply, 'replaced', REPLACED_RETRY_MS)
+      // What happened while it was awaited: the reader left, or its user was revoked.
+      if (request.raw.socket.destroyed) return reply.hijack()
+      access.refuseRevoked(viewer)
+      const sink = shakeHands(request, reply)
+      const connection = app.tidings.attach({ id, userId, rooms, envelope, after, expiresAt, issuedAt, sink })
+      if (seat !== undefined) access.sit(connection, seat, sink)
+    },
+    // What passes by itself must not be an error status: EventSource would never come back.
+    errorHandler: (error, request, reply) => {
+      if (error.statusCode !== 429 && error.statusCode !== 503) return reply.send(error)
+      const retryAfterS = Number(reply.getHeader('retry-after') ?? 1)
+      refuse(app, request, reply, 'overloaded', retryAfterS * 1_000 * (1 + Math.random()))
     },
   })
 }
@@ -99,9 +130,32 @@ function readAfter(request: FastifyRequest<{ Querystring: StreamQuery }>): Curso
   return (typeof text === 'string' ? parseCursor(text) : null) ?? 'unknown'
 }
 
+// The answer to a reader that gets no stream now: a stream that says so, and ends.
+function refuse(
+  app: FastifyInstance,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  reason: CloseReason,
+  retryMs: number,
+): void {
+  reply.hijack()
+  const { raw } = reply
+  raw.writeHead(200, {
+    // Safe: Fastify's headers are names and values that HTTP takes.
+    ...(reply.getHeaders() as OutgoingHttpHeaders),
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache, no-store, no-transform',
+    'x-accel-buffering': 'no',
+    ...(request.raw.httpVersionMajor === 2 ? {} : { connection: 'close' }),
+  })
+  app.tidings.refuse(raw, reason, retryMs)
+}
+
 // Sends the response head and takes the socket, or the HTTP/2 stream, out of Fastify's and Node's hands.
 function shakeHands(request: FastifyRequest, reply: FastifyReply): Writable {
-  reply.header('cache-control', 'no-cache, no-transform')
+  // It has one already when there is a secret in the URL.
+  const store = reply.hasHeader('cache-control') ? 'no-store, ' : ''
+  reply.header('cache-control', `no-cache, ${store}no-transform`)
   if (request.raw.httpVersionMajor === 2) return shakeHands2(reply)
   const { raw } = reply
   const { socket } = raw
@@ -146,5 +200,5 @@ export default fp(stream, {
   name: 'tidings-stream',
   fastify: '5.x',
   encapsulate: true,
-  dependencies: ['tidings-gateway', 'tidings-auth'],
+  dependencies: ['tidings-gateway', 'tidings-auth', 'tidings-limits'],
 })

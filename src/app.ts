@@ -5,46 +5,57 @@ import Fastify, {
   LogController,
 } from 'fastify'
 import fp from 'fastify-plugin'
-import authPlugin from '../plugins/auth.js'
+import accessPlugin from '../plugins/access.js'
+import authPlugin, { type AuthHooks } from '../plugins/auth.js'
+import corsPlugin from '../plugins/cors.js'
 import errorsPlugin, { answerError } from '../plugins/errors.js'
 import gatewayPlugin from '../plugins/gateway.js'
 import healthPlugin from '../plugins/health.js'
 import homePlugin from '../plugins/home.js'
+import limitsPlugin from '../plugins/limits.js'
 import metricsPlugin from '../plugins/metrics.js'
 import openapiPlugin from '../plugins/openapi.js'
 import publishPlugin from '../plugins/publish.js'
 import scrapePlugin from '../plugins/scrape.js'
 import streamPlugin from '../plugins/stream.js'
-import type { Bus } from './bus/bus.js'
-import { MemoryBus } from './bus/memory.js'
-import { RedisBus } from './bus/redis.js'
+import { Access } from './auth/access.js'
 import { type Config, checkOptions, isOpen } from './config.js'
 import { NotFound } from './errors.js'
 import { shown } from './event.js'
-import { RedisLink } from './redis.js'
+import { createShared, type Shared } from './shared.js'
 import { readCertificate } from './tls.js'
+import { trustOf } from './trust-proxy.js'
 import { version } from './version.js'
 
-const TROUBLE_LOG_MS = 10_000
+// Clients that send their headers or bodies drop by drop are cut: they would hold a socket for nothing.
+const SLOW_CLIENT_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 }
 
 /** Groups of routes that an embedding application may leave out. */
-export type RouteGroup = 'stream' | 'publish' | 'health' | 'metrics'
+export type RouteGroup = 'stream' | 'publish' | 'access' | 'health' | 'metrics'
 
 /** Options of the plugin: the configuration by its property names, and what only an application can give. */
-export interface TidingsOptions extends Partial<Config> {
+export interface TidingsOptions extends Partial<Config>, AuthHooks {
   /** Put before every route: `/sse` makes `/sse/v1/stream`. */
   readonly prefix?: string
   /** Groups of routes to leave out. */
   readonly without?: readonly RouteGroup[]
 }
 
-const routes: FastifyPluginAsync<{ config: Config; without: readonly RouteGroup[] }> = async (
-  app,
-  { config, without },
-) => {
+interface RoutesOptions {
+  config: Config
+  without: readonly RouteGroup[]
+  rates: Shared['rates']
+}
+
+const routes: FastifyPluginAsync<RoutesOptions> = async (app, { config, without, rates }) => {
   await app.register(errorsPlugin)
-  if (!without.includes('stream')) await app.register(streamPlugin, { config })
-  if (!without.includes('publish')) await app.register(publishPlugin, { config })
+  await app.register(async guarded => {
+    await guarded.register(corsPlugin, { config })
+    await guarded.register(limitsPlugin, { config, store: rates })
+    if (!without.includes('stream')) await guarded.register(streamPlugin, { config })
+    if (!without.includes('publish')) await guarded.register(publishPlugin, { config })
+    if (!without.includes('access')) await guarded.register(accessPlugin)
+  })
   if (!without.includes('health')) await app.register(healthPlugin)
   if (!without.includes('metrics')) await app.register(scrapePlugin)
 }
@@ -56,13 +67,16 @@ const routes: FastifyPluginAsync<{ config: Config; without: readonly RouteGroup[
  */
 export const tidings: FastifyPluginAsync<TidingsOptions> = fp(
   async (app: FastifyInstance, options: TidingsOptions) => {
-    const { prefix = '', without = [], ...given } = options
+    const { prefix = '', without = [], authenticate, authorize, ...given } = options
     const config = checkOptions(given)
-    await app.register(gatewayPlugin, { config, bus: createBus(config, app) })
+    const shared = createShared(config, app.log)
+    await app.register(gatewayPlugin, { config, bus: shared.bus })
     // Before the routes: it measures the publish routes as they are added.
     await app.register(metricsPlugin, { config })
-    await app.register(authPlugin, { config })
-    await app.register(routes, { prefix, config, without })
+    const access = new Access({ ...shared, gateway: app.tidings, log: app.log })
+    const hooks = { ...(authenticate && { authenticate }), ...(authorize && { authorize }) }
+    await app.register(authPlugin, { config, access, ...hooks })
+    await app.register(routes, { prefix, config, without, rates: shared.rates })
   },
   { name: 'tidings', fastify: '5.x' },
 )
@@ -71,7 +85,8 @@ export default tidings
 /** The gateway as a server of its own; not listening yet. With a certificate it speaks HTTPS, HTTP/2 and HTTP/1.1. */
 export async function buildApp(config: Config): Promise<FastifyInstance> {
   const certificate = readCertificate(config)
-  const tls = certificate === null ? {} : { http2: true, https: { allowHTTP1: true, ...certificate } }
+  const tls =
+    certificate === null ? {} : { http2: true, https: { allowHTTP1: true, ...SLOW_CLIENT_LIMITS, ...certificate } }
   // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
   const app = Fastify({ ...serverOptions(config), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
   app.setNotFoundHandler(request => {
@@ -106,43 +121,12 @@ function serverOptions(config: Config) {
     logger: { level: config.logLevel, base: null },
     // Request lines hold tickets and tokens; what matters is logged by name instead.
     logController: new LogController({ disableRequestLogging: true }),
-    trustProxy: trustOf(config.trustProxy),
+    // Never null: the configuration was checked.
+    trustProxy: trustOf(config.trustProxy)!,
     routerOptions: { maxParamLength: 256 },
     forceCloseConnections: true,
+    http: SLOW_CLIENT_LIMITS,
     // URLs that never reach a route, and so no error handler either.
     frameworkErrors: answerError,
   }
-}
-
-function createBus(config: Config, app: FastifyInstance): Bus {
-  if (config.adapter === 'memory') return new MemoryBus(config)
-  // Trouble repeats while Redis is away; one line a kind and minute is enough.
-  const warn = atMostEvery(TROUBLE_LOG_MS, (what: string, error: unknown) => app.log.warn({ err: error }, what))
-  const link = new RedisLink({
-    url: config.redisUrl!,
-    onTrouble: (error, connection) => warn(`Redis ${connection}: connection trouble, trying again`, error),
-  })
-  return new RedisBus({
-    ...config,
-    link,
-    prefix: config.redisPrefix,
-    waitReplicas: config.redisWaitReplicas,
-    waitMs: config.redisWaitMs,
-    onTrouble: (error, what) => warn(`bus: ${what}`, error),
-  })
-}
-
-function atMostEvery(ms: number, log: (what: string, error: unknown) => void): (what: string, error: unknown) => void {
-  const lastAt = new Map<string, number>()
-  return (what, error) => {
-    const now = performance.now()
-    if (now - (lastAt.get(what) ?? Number.NEGATIVE_INFINITY) < ms) return
-    lastAt.set(what, now)
-    log(what, error)
-  }
-}
-
-function trustOf(text: string): boolean | string | ((address: string, hop: number) => boolean) {
-  if (text === 'true' || text === 'false') return text === 'true'
-  return /^\d+$/.test(text) ? (_, hop) => hop < Number(text) : text
 }

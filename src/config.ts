@@ -1,6 +1,9 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { parseApiKeys } from './auth/api-keys.js'
+import { publicKeyProblem } from './auth/public-key.js'
 import { InvalidConfig } from './errors.js'
+import { trustOf } from './trust-proxy.js'
 
 // One schema: names, defaults, limits and the README's table come from here. `env` is the variable's name; embedding
 // applications use the property's.
@@ -249,6 +252,17 @@ function contradictions(config: Config, nameOf: NameOf): string[] {
   say(
     !isOpen(config) && config.auth === 'none',
     `${nameOf('auth')} is 'none' but credentials are configured; remove one or the other`,
+  )
+  if (config.apiKeys !== undefined) {
+    problems.push(...parseApiKeys(config.apiKeys).problems.map(problem => `${nameOf('apiKeys')}: ${problem}`))
+  }
+  if (config.jwtPublicKey !== undefined) {
+    const problem = publicKeyProblem(config.jwtPublicKey)
+    say(problem !== null, `${nameOf('jwtPublicKey')} ${problem}`)
+  }
+  say(
+    trustOf(config.trustProxy) === null,
+    `${nameOf('trustProxy')} is '${config.trustProxy}' but must be true, false, a number of hops, or addresses and ranges such as 10.0.0.0/8`,
   )
   const verifiers = (['jwtSecret', 'jwtPublicKey', 'jwksUrl'] as const).filter(name => config[name] !== undefined)
   say(

@@ -31,6 +31,16 @@ export function readPublicKey(pemOrPath: string): PublicKey {
   throw new Error(`is of a kind that is not taken; use RSA of at least ${MIN_RSA_BITS} bits, EC P-256 or Ed25519`)
 }
 
+/** What keeps this from being a public key; `null` when nothing does. */
+export function publicKeyProblem(pemOrPath: string): string | null {
+  try {
+    readPublicKey(pemOrPath)
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
 function readPem(path: string): string {
   try {
     return readFileSync(path, 'utf8')

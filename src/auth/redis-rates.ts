@@ -1,0 +1,37 @@
+import type { FastifyRateLimitStore, FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
+import { loadScript, type RedisLink, type RedisNames } from '../redis.js'
+
+const script = loadScript(import.meta.url, 'rate.lua')
+
+// Counting must not hold up what it counts: past this the request goes on uncounted.
+const ANSWER_TIMEOUT_MS = 300
+
+type Counted = { current: number; ttl: number }
+
+/** A store for @fastify/rate-limit on the bus's connection: one count for all replicas. */
+export function redisRateStore(link: RedisLink, names: RedisNames): FastifyRateLimitStoreCtor {
+  return class RedisRates implements FastifyRateLimitStore {
+    incr(key: string, callback: (error: Error | null, counted?: Counted) => void, windowMs: number): void {
+      const late = setTimeout(() => settle(new Error('no answer from Redis in time')), ANSWER_TIMEOUT_MS).unref()
+      let isSettled = false
+      const settle = (error: Error | null, counted?: Counted) => {
+        if (isSettled) return
+        isSettled = true
+        clearTimeout(late)
+        callback(error, counted)
+      }
+      link.run(script, [names.other(`rate:${key}`)], [windowMs]).then(
+        answer => {
+          // Safe: rate.lua returns two integers.
+          const [current, ttl] = answer as [number, number]
+          settle(null, { current, ttl })
+        },
+        (error: Error) => settle(error),
+      )
+    }
+
+    child(): RedisRates {
+      return this
+    }
+  }
+}

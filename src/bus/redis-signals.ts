@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto'
+import { AccessUnavailable } from '../errors.js'
+import { loadScript, type RedisLink, type RedisNames } from '../redis.js'
+import type { Signal, SignalHandler, Signals } from './signals.js'
+
+const script = loadScript(import.meta.url, 'signal.lua')
+
+const ANSWER_TIMEOUT_MS = 1_000
+// In a cluster nobody can tell how many replicas there are: answers are awaited for this long instead.
+const CLUSTER_WAIT_MS = 400
+
+/** What goes through the channel: a signal that wants answers to `id`, or the answer of one replica. */
+type Message = { id: string; signal: Signal } | { id: string; count: number }
+
+interface Pending {
+  count: number
+  answers: number
+  expected: number
+  readonly settle: () => void
+}
+
+/** Signals between replicas on one Redis, over a channel of their own on the bus's connections. */
+export class RedisSignals implements Signals {
+  readonly #link: RedisLink
+  readonly #channel: string
+  readonly #pending = new Map<string, Pending>()
+  #handler: SignalHandler | null = null
+
+  /** `link` must not be connected yet. */
+  constructor(link: RedisLink, names: RedisNames) {
+    this.#link = link
+    this.#channel = names.other('signals')
+  }
+
+  listen(handler: SignalHandler): void {
+    this.#handler = handler
+    this.#link.subscribe(this.#channel, bytes => this.#take(bytes.toString('utf8')))
+    this.#link.onSubscribed(() => handler.onMissed())
+  }
+
+  async send(signal: Signal): Promise<number> {
+    const id = randomUUID()
+    const isCluster = this.#link.address.kind === 'cluster'
+    return new Promise<number>((resolve, reject) => {
+      const settle = () => {
+        clearTimeout(timer)
+        this.#pending.delete(id)
+        resolve(pending.count)
+      }
+      const pending: Pending = { count: 0, answers: 0, expected: Number.POSITIVE_INFINITY, settle }
+      const timer = setTimeout(settle, isCluster ? CLUSTER_WAIT_MS : ANSWER_TIMEOUT_MS).unref()
+      this.#pending.set(id, pending)
+      this.#publish({ id, signal }).then(
+        replicas => {
+          if (isCluster) return
+          pending.expected = replicas
+          if (pending.answers >= replicas) settle()
+        },
+        (error: unknown) => {
+          reject(error)
+          settle()
+        },
+      )
+    })
+  }
+
+  #take(text: string): void {
+    let message: Message
+    try {
+      // Safe as far as replicas of one version go; what else writes to the channel is told apart below, or ignored.
+      message = JSON.parse(text) as Message
+    } catch {
+      return
+    }
+    if ('count' in message) this.#count(message.id, message.count)
+    else if (this.#handler !== null && message.signal !== undefined) {
+      const count = this.#handler.onSignal(message.signal)
+      // Whoever asked stops waiting by itself when this does not arrive.
+      this.#publish({ id: message.id, count }).catch(() => {})
+    }
+  }
+
+  #count(id: string, count: number): void {
+    const pending = this.#pending.get(id)
+    if (pending === undefined) return
+    pending.count += count
+    pending.answers++
+    if (pending.answers >= pending.expected) pending.settle()
+  }
+
+  async #publish(message: Message): Promise<number> {
+    try {
+      return Number(await this.#link.run(script, [this.#channel], [JSON.stringify(message)]))
+    } catch (error) {
+      const unavailable = new AccessUnavailable('no answer from Redis')
+      unavailable.cause = error
+      throw unavailable
+    }
+  }
+}
