@@ -78,12 +78,13 @@ export interface Event {
 
 /** True for a free name, a user's room or `*`. */
 export function isRoom(room: string): boolean {
-  return room === EVERYONE || (ROOM.test(room) && room !== 'user:')
+  // JavaScript callers may pass what is no string, which the pattern would test as 'undefined'.
+  return typeof room === 'string' && (room === EVERYONE || (ROOM.test(room) && room !== 'user:'))
 }
 
 /** True for what may stand behind `user:`. */
 export function isUserId(userId: string): boolean {
-  return USER.test(userId)
+  return typeof userId === 'string' && USER.test(userId)
 }
 
 /**
@@ -91,7 +92,7 @@ export function isUserId(userId: string): boolean {
  * @throws InvalidUser  `place` says where the id came from
  */
 export function userRoom(userId: string, place: string): string {
-  if (!USER.test(userId)) throw new InvalidUser(shown(userId), place)
+  if (!isUserId(userId)) throw new InvalidUser(shown(String(userId)), place)
   return `user:${userId}`
 }
 
@@ -105,12 +106,10 @@ export function createDraft(
   maxEventBytes: number,
   place: string,
 ): Draft {
-  if (!isRoom(room)) throw new InvalidRoom(shown(room), place)
+  if (!isRoom(room)) throw new InvalidRoom(shown(String(room)), place)
   const { type, key } = body
-  if (type.length === 0 || type.length > MAX_TYPE_LENGTH || type.startsWith('stream.') || BAD_IN_TYPE.test(type)) {
-    throw new InvalidType(shown(type), place)
-  }
-  if (key !== undefined && !KEY.test(key)) throw new InvalidKey(shown(key), place)
+  if (!isType(type)) throw new InvalidType(shown(String(type)), place)
+  if (key !== undefined && !(typeof key === 'string' && KEY.test(key))) throw new InvalidKey(shown(String(key)), place)
   const data = oneLine(body.data)
   // A character takes at most 3 bytes: most events need no counting.
   if (data.length * 3 > maxEventBytes) {
@@ -139,6 +138,11 @@ export function toJsonText(value: unknown, place: string): string {
 export function shown(value: string): string {
   const text = JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value)
   return text.slice(1, -1)
+}
+
+function isType(type: string): boolean {
+  if (typeof type !== 'string' || type.length === 0 || type.length > MAX_TYPE_LENGTH) return false
+  return !type.startsWith('stream.') && !BAD_IN_TYPE.test(type)
 }
 
 // Between JSON tokens a line break is only white space. Inside a string it cannot occur, so this changes no value.
