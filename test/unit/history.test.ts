@@ -1,0 +1,92 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { History } from '../../src/bus/history.js'
+import type { Event } from '../../src/event.js'
+import { eventAt } from '../helpers/scripted-bus.js'
+
+const make = (more: Partial<ConstructorParameters<typeof History>[0]> = {}, seq = 0) =>
+  new History({ historySize: 100, historyTtlMs: 1_000, limitBytes: 1e9, now: () => 0, ...more }, seq)
+const seqs = (events: readonly Event[]) => events.map(event => event.cursor.seq)
+
+t.test('a history that begins in the middle knows nothing of what was before', async t => {
+  const history = make({}, 10)
+  t.same(history.after('room', 9), { events: [], isWhole: false })
+  t.same(history.after('room', 10), { events: [], isWhole: true })
+  history.append(eventAt(11))
+  t.notOk(history.after('room', 9).isWhole)
+  t.ok(history.after('room', 10).isWhole)
+})
+
+t.test('past the byte limit the least recently active rooms are forgotten, and read as lost', async t => {
+  const history = make({ limitBytes: 2_500 })
+  for (let seq = 1; seq <= 20; seq++) history.append(eventAt(seq, `room:${seq % 4}`))
+  t.notOk(history.after('room:1', 0).isWhole)
+  const rooms = [0, 1, 2, 3].map(n => history.after(`room:${n}`, 19))
+  t.ok(rooms.every(room => room.isWhole))
+  t.ok([0, 1, 2, 3].flatMap(n => history.after(`room:${n}`, 0).events).length <= 12)
+})
+
+t.test('one room alone past the byte limit loses its oldest events', async t => {
+  const history = make({ limitBytes: 1_000, historySize: 1_000 })
+  for (let seq = 1; seq <= 50; seq++) history.append(eventAt(seq))
+  const { events, isWhole } = history.after('room', 0)
+  t.notOk(isWhole)
+  t.ok(events.length > 0 && events.length <= 5)
+  t.equal(events.at(-1)!.cursor.seq, 50)
+})
+
+t.test('a trim drops idle rooms and keeps the proof', async t => {
+  let now = 1_000
+  const history = make({ now: () => now })
+  history.append(eventAt(1, 'idle'))
+  now = 2_500
+  history.append(eventAt(2, 'busy', { at: 2_500 }))
+  history.trim()
+  t.notOk(history.after('idle', 0).isWhole)
+  t.ok(history.after('idle', 1).isWhole)
+  t.same(seqs(history.after('busy', 1).events), [2])
+  t.ok(history.after('never', 2).isWhole)
+  t.notOk(history.after('never', 0).isWhole, 'it might be one that was forgotten')
+})
+
+t.test('whatever was appended, trimmed and forgotten: what is called whole is whole', async t => {
+  const step = fc.record({
+    room: fc.constantFrom('a', 'b', 'c'),
+    ephemeral: fc.boolean(),
+    waits: fc.nat(30),
+    trims: fc.boolean(),
+  })
+  let proven = 0
+  fc.assert(
+    fc.property(
+      fc.array(step, { maxLength: 60 }),
+      fc.integer({ min: 0, max: 5 }),
+      fc.constantFrom(800, 2_000, 1e9),
+      (steps, historySize, limitBytes) => {
+        let now = 0
+        const all: Event[] = []
+        const history = make({ historySize, limitBytes, historyTtlMs: 200, now: () => now })
+        for (const { room, ephemeral, waits, trims } of steps) {
+          now += waits
+          const event = eventAt(all.length + 1, room, { at: now, ephemeral })
+          all.push(event)
+          history.append(event)
+          if (trims) history.trim()
+          for (const each of ['a', 'b', 'c', 'never']) {
+            for (let after = 0; after <= all.length; after++) {
+              const { events, isWhole } = history.after(each, after)
+              if (!isWhole) continue
+              proven++
+              const expected = all.filter(
+                ({ room, cursor, ephemeral }) => room === each && cursor.seq > after && !ephemeral,
+              )
+              if (JSON.stringify(seqs(events)) !== JSON.stringify(seqs(expected)))
+                throw new Error(`${each} after ${after}`)
+            }
+          }
+        }
+      },
+    ),
+  )
+  t.ok(proven > 1_000)
+})
