@@ -6,15 +6,17 @@ import { parseArgs } from 'node:util'
  * @satisfies {Record<string, [full: number, quick: number, meaning: string]>}
  */
 const NUMBERS = {
+  calm: [20, 1, 'seconds to wait, at most, for others on the machine to be quiet before a run'],
   runs: [3, 1, 'runs of each scenario and peer; the median counts'],
   connections: [2000, 300, 'connections of broadcast, saturation, unicast, batch, emitter'],
   seconds: [6, 1, 'how long events are published in each measurement'],
   rate: [20, 20, 'broadcasts a second'],
   bytes: [110, 110, 'bytes of a payload'],
   window: [200, 100, 'events in flight at saturation'],
-  'unicast-rate': [4000, 1000, 'events a second to single users over HTTP'],
-  'batch-rate': [20_000, 5000, 'events a second in NDJSON batches of 100'],
+  'unicast-window': [64, 32, 'publishes to single users in flight, over 16 connections'],
+  'batch-window': [1000, 400, 'events in flight in NDJSON batches of 100'],
   'emitter-rate': [4000, 1000, 'events a second through the emitter'],
+  'emitter-batch-rate': [20_000, 5000, 'the same in batches of 100'],
   'replica-rate': [1000, 500, 'events a second from one replica to another'],
   'idle-connections': [15_000, 1000, 'idle connections whose memory is measured'],
   'heartbeat-connections': [10_000, 500, 'idle connections whose heartbeats are measured'],

@@ -121,6 +121,15 @@ export function residentBytes(pid) {
   return family(pid).reduce((sum, member) => sum + ownResidentBytes(member), 0)
 }
 
+/** CPU that everything on this machine has used since it was started, in microseconds. */
+export function machineCpuMicros() {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = readFileSync('/proc/stat', 'latin1')
+    .slice('cpu  '.length, 300)
+    .split(' ', 8)
+    .map(Number)
+  return (user + nice + system + irq + softirq) * TICK_MS * 1000
+}
+
 /** @param {number} pid */
 function ownCpuMicros(pid) {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')

@@ -5,9 +5,14 @@ import { join, resolve } from 'node:path'
 import { describeMachine, fileLimit } from './machine.mjs'
 import { readOptions } from './options.mjs'
 import { PEERS } from './peers/peers.mjs'
+import { delay, machineCpuMicros } from './processes.mjs'
 import { format } from './report/table.mjs'
 import { reportOf, writeResults } from './report/write.mjs'
 import { SCENARIOS } from './scenarios/scenarios.mjs'
+import { OTHERS_CPU } from './session.mjs'
+
+/** A run during which others used more than this much of a core counts only if there is no calmer one. */
+const DISTURBED_PERCENT = 10
 
 const options = readOptions(process.argv.slice(2))
 const scenarios = chosen('scenario', SCENARIOS, options.scenarios)
@@ -55,7 +60,10 @@ for (const scenario of scenarios) {
   })
   // Peers take turns, so that whatever disturbs the machine for a while disturbs them all.
   for (let run = 1; run <= options.numbers.runs; run++) {
-    for (const peer of taking) await runOnce(scenario, peer)
+    for (const peer of taking) {
+      await calm(options.numbers.calm)
+      await runOnce(scenario, peer)
+    }
   }
 }
 
@@ -88,10 +96,12 @@ async function runOnce(scenario, peer) {
  */
 function keep(peer, { id, value, problem, detail = {} }) {
   results.figures[id] ??= {}
-  results.figures[id][peer] ??= { runs: [], median: Number.NaN, detail }
+  results.figures[id][peer] ??= { runs: [], median: Number.NaN, detail, isDisturbed: false }
   const result = results.figures[id][peer]
-  result.runs.push(value)
-  result.median = median(result.runs)
+  result.runs.push({ value, others: Number(detail[OTHERS_CPU] ?? 0) })
+  const calm = result.runs.filter(({ others }) => others <= DISTURBED_PERCENT)
+  result.isDisturbed = calm.length === 0
+  result.median = median((calm.length > 0 ? calm : result.runs).map(run => run.value))
   if (result.median === value) result.detail = detail
   if (problem !== undefined) result.problem ??= problem
   const details = Object.entries(detail).map(
@@ -99,6 +109,16 @@ function keep(peer, { id, value, problem, detail = {} }) {
   )
   say(`  ${peer.padEnd(16)} ${id.padEnd(20)} ${format(value).padStart(10)}  ${details.join(', ')}`)
   if (problem !== undefined) say(`  ${peer.padEnd(16)} INVALID: ${problem}`)
+}
+
+/** Waits until nothing else keeps the machine busy, or for so long at most. @param {number} seconds */
+async function calm(seconds) {
+  const end = performance.now() + seconds * 1000
+  for (let quiet = 0; quiet < 2 && performance.now() < end; ) {
+    const before = machineCpuMicros()
+    await delay(250)
+    quiet = machineCpuMicros() - before < DISTURBED_PERCENT * 2500 ? quiet + 1 : 0
+  }
 }
 
 /**

@@ -1,6 +1,9 @@
 // @ts-check
 import { Load } from './load/load.mjs'
-import { cpuMicros } from './processes.mjs'
+import { cpuMicros, machineCpuMicros } from './processes.mjs'
+
+/** The detail that tells how busy anything else on the machine was meanwhile, in percent of a core: it makes figures worse. */
+export const OTHERS_CPU = 'others CPU %'
 
 /**
  * What a scenario measured once: `id` names the figure ('broadcast.cpu'), `problem` says why it does not count.
@@ -57,20 +60,24 @@ export async function measured(server, load, act) {
   const all = [...server.processes, ...server.helpers]
   const before = all.map(({ pid }) => cpuMicros(pid))
   const loadBefore = cpuMicros(load.pid)
+  const machineBefore = machineCpuMicros()
   const start = performance.now()
   const result = await act()
   const micros = (performance.now() - start) * 1000
+  const loadMicros = cpuMicros(load.pid) - loadBefore
+  const machineMicros = machineCpuMicros() - machineBefore
   const each = all.map(({ name, pid }, index) => ({ name, micros: cpuMicros(pid) - (before[index] ?? 0) }))
   const cpu = each.slice(0, server.processes.length).reduce((sum, one) => sum + one.micros, 0)
   /** @param {number} used */
-  const share = used => `${Math.round((100 * used) / micros)} %`
+  const share = used => Math.round((100 * used) / micros)
   return {
     result,
     cpuMicros: cpu,
     each,
     shares: {
-      ...Object.fromEntries(each.map(one => [`${one.name} CPU`, share(one.micros)])),
-      'load CPU': share(cpuMicros(load.pid) - loadBefore),
+      ...Object.fromEntries(each.map(one => [`${one.name} CPU %`, share(one.micros)])),
+      'load CPU %': share(loadMicros),
+      [OTHERS_CPU]: share(Math.max(0, machineMicros - loadMicros - each.reduce((sum, one) => sum + one.micros, 0))),
     },
   }
 }

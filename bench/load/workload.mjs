@@ -11,9 +11,10 @@ const SILENCE_MS = 5000
 /**
  * How events are published: `rate` events a second, or as many as keep `window` events a connection in flight.
  * With `count`, that many as fast as they are answered. `isWaiting: false` returns when the last one is answered, delivered or not.
- * With `batch` above 1, that many go in one request (or, to a peer that has no such call, in one write of pipelined requests).
+ * With `batch` above 1, that many go in one request; to a peer that has no such call, or with `isPipelined`, in one write of
+ * as many requests.
  * @typedef {{
- *   protocol: string, port: number, seconds: number, rate?: number, window?: number, batch?: number, bytes?: number,
+ *   protocol: string, port: number, seconds: number, rate?: number, window?: number, batch?: number, isPipelined?: boolean, bytes?: number,
  *   connections?: number, order?: 'random' | 'round', count?: number, isWaiting?: boolean
  * }} Workload
  */
@@ -31,6 +32,7 @@ export async function publish(group, workload) {
     rate,
     window,
     batch = 1,
+    isPipelined = false,
     bytes = 110,
     connections = 8,
     isWaiting = true,
@@ -63,7 +65,7 @@ export async function publish(group, workload) {
       events.push({ room: group.roomName(room), json: buildPayload(number, now, bytes) })
     }
     sent += batch
-    if (batch > 1 && protocol.batch) publisher.send(protocol.batch(events), 1, lane)
+    if (batch > 1 && protocol.batch && !isPipelined) publisher.send(protocol.batch(events), 1, lane)
     else publisher.send(events.map(protocol.publish).join(''), events.length, lane)
   }
 

@@ -52,6 +52,12 @@ export const ROWS = [
     },
   },
   {
+    id: 'saturation.batch',
+    label: 'saturated broadcast, NDJSON batches of 50',
+    unit: 'deliveries/s',
+    better: 'higher',
+  },
+  {
     id: 'half.p99',
     label: 'p99 publish to last socket, half of saturation',
     unit: 'ms',

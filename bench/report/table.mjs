@@ -3,7 +3,10 @@ import { ROWS } from './rows.mjs'
 
 /**
  * Everything one run of the bench found: figure -> peer -> its runs.
- * @typedef {{ runs: number[], median: number, problem?: string, detail: Record<string, number | string> }} Result
+ * @typedef {{
+ *   runs: Array<{ value: number, others: number }>, median: number, isDisturbed: boolean, problem?: string,
+ *   detail: Record<string, number | string>
+ * }} Result
  * @typedef {{
  *   date: string, command: string, machine: Record<string, string | number>, numbers: Record<string, number>,
  *   leftOut: Array<{ scenario: string, peer: string, reason: string }>,
@@ -15,6 +18,7 @@ const OWN = ['tidings', 'tidings (redis)']
 
 /**
  * The table of all figures, in Markdown: goals, whether they are met, every peer, and ratios to nchan and socket.io.
+ * A '~' marks a figure whose every run was disturbed by something else on the machine.
  * @param {Results} results
  */
 export function tableOf(results) {
@@ -60,7 +64,8 @@ export function format(value) {
 /** @param {Result | undefined} result */
 function cellOf(result) {
   if (result === undefined) return '-'
-  return result.problem === undefined ? format(result.median) : 'INVALID'
+  if (result.problem !== undefined) return 'INVALID'
+  return `${result.isDisturbed ? '~' : ''}${format(result.median)}`
 }
 
 /**

@@ -45,6 +45,8 @@ export function reportOf(results) {
     '',
     tableOf(results),
     '',
+    'Medians. `~`: in every run something else on the machine used more than 10 % of a core, which makes figures worse.',
+    '',
     ...(problems.length > 0 ? ['Not counted:', '', ...problems, ''] : []),
     ...(leftOut.length > 0 ? ['Left out:', '', ...leftOut, ''] : []),
   ].join('\n')

@@ -23,30 +23,36 @@ export const broadcast = {
 /** @type {import('../session.mjs').Scenario} */
 export const saturation = {
   name: 'saturation',
-  title: 'everyone gets every event, as many as the server can',
+  title: 'everyone gets every event, as many as the server can, one request an event',
   leavesOut: () => undefined,
-  async run(context) {
-    const { connections, seconds, window, bytes } = context.n
-    return await withServer(context, {}, async ({ server, load }) => {
-      await openEveryone(context, server, load, connections)
-      const { result, cpuMicros, shares } = await measured(server, load, () =>
-        load.ask('publish', {
-          group: 'everyone',
-          ...speaking(context, server),
-          window,
-          seconds,
-          bytes,
-          batch: context.peer.abilities.includes('batch') ? 50 : 20,
-        }),
-      )
-      const detail = {
-        ...shares,
-        'us/delivery': round(cpuMicros / result.delivered),
-        'p99 ms': round(result.latency.p99),
-      }
-      return [{ id: 'saturation.rate', value: result.delivered / result.seconds, ...problemOf(result), detail }]
-    })
-  },
+  run: async context => [await saturated(context, 'saturation.rate', { batch: 20, isPipelined: true })],
+}
+
+/** @type {import('../session.mjs').Scenario} */
+export const saturationBatch = {
+  name: 'saturation-batch',
+  title: 'the same, published in NDJSON batches of 50',
+  leavesOut: peer => (peer.abilities.includes('batch') ? undefined : 'has no call that publishes many'),
+  run: async context => [await saturated(context, 'saturation.batch', { batch: 50, isPipelined: false })],
+}
+
+/**
+ * Deliveries per second while a window of events is always in flight, until the last one has arrived.
+ * @param {import('../session.mjs').Context} context
+ * @param {string} id
+ * @param {{ batch: number, isPipelined: boolean }} sending
+ * @returns {Promise<import('../session.mjs').Figure>}
+ */
+async function saturated(context, id, sending) {
+  const { connections, seconds, window, bytes } = context.n
+  return await withServer(context, {}, async ({ server, load }) => {
+    await openEveryone(context, server, load, connections)
+    const how = { group: 'everyone', ...speaking(context, server), window, bytes, ...sending }
+    await load.ask('publish', { ...how, seconds: Math.min(1, seconds / 2) })
+    const { result, cpuMicros, shares } = await measured(server, load, () => load.ask('publish', { ...how, seconds }))
+    const detail = { ...shares, 'us/delivery': cpuMicros / result.delivered, 'p99 ms': result.latency.p99 }
+    return { id, value: result.delivered / result.seconds, ...problemOf(result), detail }
+  })
 }
 
 /** @type {import('../session.mjs').Scenario} */
@@ -60,7 +66,7 @@ export const half = {
     const rate = saturated / 2 / connections
     return await withServer(context, {}, async ({ server, load }) => {
       const { result, shares } = await broadcastAtRate(context, server, load, { connections, seconds, rate })
-      const detail = { ...shares, 'events/s': Math.round(rate), 'p50 ms': round(result.lastSocket.p50) }
+      const detail = { ...shares, 'events/s': Math.round(rate), 'p50 ms': result.lastSocket.p50 }
       return [{ id: 'half.p99', value: result.lastSocket.p99, ...problemOf(result), detail }]
     })
   },
@@ -168,6 +174,3 @@ async function openEveryone(context, server, load, connections, name = '*') {
     sampleEvery: 16,
   })
 }
-
-/** @param {number} value */
-const round = value => Math.round(value * 100) / 100

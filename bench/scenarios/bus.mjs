@@ -15,7 +15,7 @@ export const emitter = {
   title: 'events for single users from a worker, through Redis',
   leavesOut: onlyTidingsRedis,
   async run(context) {
-    const { 'emitter-rate': rate, 'batch-rate': batchRate } = context.n
+    const { 'emitter-rate': rate, 'emitter-batch-rate': batchRate } = context.n
     return [
       await emitted(context, { id: 'emitter.cpu', follows: 'user:', to: 'user:', rate, batch: 1 }),
       await emitted(context, { id: 'emitter.batch', follows: 'user:', to: 'user:', rate: batchRate, batch: 100 }),

@@ -1,5 +1,5 @@
 // @ts-check
-import { broadcast, curves, half, room, saturation } from './broadcast.mjs'
+import { broadcast, curves, half, room, saturation, saturationBatch } from './broadcast.mjs'
 import { emitter, replicas, unfollowed } from './bus.mjs'
 import { connect, connectJwt, heartbeats, idle } from './connections.mjs'
 import { slow } from './slow.mjs'
@@ -10,6 +10,7 @@ import { batch, rooms, unicast } from './unicast.mjs'
 export const SCENARIOS = [
   broadcast,
   saturation,
+  saturationBatch,
   half,
   unicast,
   batch,

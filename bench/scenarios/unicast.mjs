@@ -7,8 +7,8 @@ export const unicast = {
   title: 'one publish over HTTP for one user with one connection',
   leavesOut: () => undefined,
   async run(context) {
-    const { connections, 'unicast-rate': rate } = context.n
-    return [await toRooms(context, 'unicast.cpu', { connections, room: 'user:', rate, batch: 1 })]
+    const { connections, 'unicast-window': window } = context.n
+    return [await toRooms(context, 'unicast.cpu', { connections, room: 'user:', window, batch: 1 })]
   },
 }
 
@@ -18,8 +18,8 @@ export const batch = {
   title: 'NDJSON batches of 100 events, each for one user',
   leavesOut: peer => (peer.abilities.includes('batch') ? undefined : 'has no call that publishes many'),
   async run(context) {
-    const { connections, 'batch-rate': rate } = context.n
-    return [await toRooms(context, 'batch.cpu', { connections, room: 'user:', rate, batch: 100 })]
+    const { connections, 'batch-window': window } = context.n
+    return [await toRooms(context, 'batch.cpu', { connections, room: 'user:', window, batch: 100 })]
   },
 }
 
@@ -29,8 +29,8 @@ export const rooms = {
   title: 'many rooms with one follower each',
   leavesOut: () => undefined,
   async run(context) {
-    const { 'room-connections': connections, 'unicast-rate': rate } = context.n
-    return [await toRooms(context, 'rooms.cpu', { connections, room: 'project:', rate, batch: 1 })]
+    const { 'room-connections': connections, 'unicast-window': window } = context.n
+    return [await toRooms(context, 'rooms.cpu', { connections, room: 'project:', window, batch: 1 })]
   },
 }
 
@@ -38,20 +38,25 @@ export const rooms = {
  * CPU of the server per event that is published to one of many rooms and delivered to its one connection.
  * @param {import('../session.mjs').Context} context
  * @param {string} id
- * @param {{ connections: number, room: string, rate: number, batch: number }} how
+ * @param {{ connections: number, room: string, window: number, batch: number }} how
  * @returns {Promise<import('../session.mjs').Figure>}
  */
-async function toRooms(context, id, { connections, room, rate, batch }) {
+async function toRooms(context, id, { connections, room, window, batch }) {
   return await withServer(context, {}, async ({ server, load }) => {
     const where = { group: 'users', ...speaking(context, server) }
     await load.ask('open', { ...where, connections, room, rooms: connections, concurrency: 100 })
-    const how = { rate, batch, bytes: context.n.bytes, connections: 16 }
+    const how = { window, batch, bytes: context.n.bytes, connections: 16 }
     const { seconds } = context.n
-    await load.ask('publish', { ...where, ...how, seconds: Math.min(1, seconds / 2) })
+    await load.ask('publish', { ...where, ...how, seconds: Math.min(2, seconds / 2) })
     const { result, cpuMicros, shares } = await measured(server, load, () =>
       load.ask('publish', { ...where, ...how, seconds }),
     )
-    const detail = { ...shares, 'p50 ms': result.latency.p50, 'p99 ms': result.latency.p99 }
+    const detail = {
+      ...shares,
+      'events/s': result.sent / result.seconds,
+      'p50 ms': result.latency.p50,
+      'p99 ms': result.latency.p99,
+    }
     return { id, value: cpuMicros / result.sent, ...problemOf(result), detail }
   })
 }
