@@ -194,7 +194,7 @@ export const bad = [
   [
     'a KEDA target above the limit',
     [base, set('autoscaling.mode=keda', 'autoscaling.keda.serverAddress=http://p', 'config.maxConnections=500')],
-    'autoscaling.connectionsPerPod is 6000 but must be under config.maxConnections 500',
+    'autoscaling.connectionsPerPod is 3500 but must be under config.maxConnections 500',
   ],
   ['KEDA without Prometheus', [base, set('autoscaling.mode=keda')], "at '/autoscaling/keda/serverAddress': minLength"],
   ['an unknown way to scale', [base, set('autoscaling.mode=yes')], "at '/autoscaling/mode': value must be one of"],

@@ -26,8 +26,8 @@ t.test('the memory of a room follows what Redis was measured to use, within 15 %
 t.test('100,000 users with 20 events of 400 bytes an hour get replicas, memory and descriptors', async t => {
   const plan = planSizing({ users: 100_000, eventsPerUserHour: 20, bytes: 400 })
   t.equal(plan.connections, 120_000)
-  t.equal(plan.replicas, 21)
-  t.equal(plan.maxConnections, 8_000)
+  t.equal(plan.replicas, 36)
+  t.equal(plan.maxConnections, 10_000)
   t.equal(Math.round(plan.publishesPerSecond), 556)
   t.equal(plan.redis.eventsPerRoom, 20)
   t.ok(plan.fileDescriptors > plan.maxConnections)
@@ -43,8 +43,8 @@ t.test('history is bounded by its size as well as by its age', async t => {
 })
 
 t.test('busy readers get more replicas than their number alone would', async t => {
-  const quiet = planSizing({ users: 5_000, eventsPerUserHour: 1 })
-  const busy = planSizing({ users: 5_000, eventsPerUserHour: 1, broadcastsPerHour: 360_000 })
+  const quiet = planSizing({ users: 2_500, eventsPerUserHour: 1 })
+  const busy = planSizing({ users: 2_500, eventsPerUserHour: 1, broadcastsPerHour: 360_000 })
   t.equal(quiet.replicas, 2)
   t.ok(busy.replicas > quiet.replicas)
   t.ok(busy.replicaCores <= 0.7)
@@ -72,16 +72,16 @@ t.test('a plan reads as text', async t => {
       '  published        556 events/s',
       '  delivered        667 events/s, 299 KiB/s to readers',
       'gateway',
-      '  replicas         21, 1 of them spare',
-      '  MAX_CONNECTIONS  8000, autoscaling target 6000',
-      '  memory limit     320 MiB each (10 KiB a stream)',
+      '  replicas         36, 1 of them spare',
+      '  MAX_CONNECTIONS  10000, autoscaling target 3500',
+      '  memory limit     384 MiB each (10 KiB a stream)',
       '  CPU              0.00 cores each at this load',
-      '  descriptors      9216 each (ulimit -n)',
+      '  descriptors      10240 each (ulimit -n)',
       'Redis',
       '  history          1.2 GiB: 20 events of 400 bytes in each room',
       '  index            11 MiB',
       '  maxmemory        1.9 GiB (half as much again, and 64 MiB for Redis itself)',
-      '  to replicas      5.1 MiB/s: every replica hears every event',
+      '  to replicas      8.8 MiB/s: every replica hears every event',
       '',
     ].join('\n'),
   )
