@@ -8,7 +8,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../src/config.js'
-import type { CloseReason } from '../src/connection.js'
+import type { CloseReason, Connection, EndReason } from '../src/connection.js'
 import { type Cursor, parseCursor } from '../src/cursor.js'
 import {
   FollowForbidden,
@@ -22,6 +22,7 @@ import { isRoom, shown } from '../src/event.js'
 import { refusals } from '../src/http-schemas.js'
 import { releaseRequest } from '../src/release.js'
 
+const GO_ELSEWHERE: ReadonlySet<EndReason> = new Set(['max-age', 'shutdown', 'overloaded'])
 const KEEPALIVE_MS = 30_000
 // EventSource comes back even when it is told not to; the other stream will not be over soon.
 const REPLACED_RETRY_MS = 30_000
@@ -97,6 +98,7 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
       access.refuseRevoked(viewer)
       const sink = shakeHands(request, reply)
       const connection = app.tidings.attach({ id, userId, rooms, envelope, after, expiresAt, issuedAt, sink })
+      if (request.raw.httpVersionMajor === 2) leaveSession(connection, reply)
       if (seat !== undefined) access.sit(connection, seat, sink)
     },
     // What passes by itself must not be an error status: EventSource would never come back.
@@ -184,8 +186,22 @@ function shakeHands2(reply: FastifyReply): Writable {
   const { stream } = reply.raw as unknown as Http2ServerResponse
   // Safe: Fastify's headers are lower-case names and values that HTTP takes.
   const headers = reply.getHeaders() as OutgoingHttpHeaders
-  stream.respond({ ':status': 200, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no', ...headers })
+  // A reader that has cancelled by now is noticed like one that leaves later.
+  if (!stream.closed) {
+    stream.respond({ ':status': 200, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no', ...headers })
+  }
   return stream
+}
+
+// A reader that should come back to another replica would come back to this one, over the HTTP/2 connection that it has: so
+// that takes no more requests. Other streams on it go on.
+function leaveSession(connection: Connection, reply: FastifyReply): void {
+  // Safe: the request came over HTTP/2.
+  const { stream } = reply.raw as unknown as Http2ServerResponse
+  const { session } = stream
+  stream.once('close', () => {
+    if (GO_ELSEWHERE.has(connection.endReason) && session?.destroyed === false) session.close()
+  })
 }
 
 function uncork(socket: Socket): void {

@@ -12,6 +12,7 @@ import errorsPlugin, { answerError } from '../plugins/errors.js'
 import gatewayPlugin from '../plugins/gateway.js'
 import healthPlugin from '../plugins/health.js'
 import homePlugin from '../plugins/home.js'
+import httpsPlugin from '../plugins/https.js'
 import limitsPlugin from '../plugins/limits.js'
 import metricsPlugin from '../plugins/metrics.js'
 import openapiPlugin from '../plugins/openapi.js'
@@ -29,6 +30,9 @@ import { version } from './version.js'
 
 // Clients that send their headers or bodies drop by drop are cut: they would hold a socket for nothing.
 const SLOW_CLIENT_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 }
+
+// An HTTP/2 client that wants more streams at once opens another connection; Node's own default has no limit.
+const TLS_LIMITS = { handshakeTimeout: 10_000, settings: { maxConcurrentStreams: 250 } }
 
 /** Groups of routes that an embedding application may leave out. */
 export type RouteGroup = 'stream' | 'publish' | 'access' | 'health' | 'metrics'
@@ -85,8 +89,8 @@ export default tidings
 /** The gateway as a server of its own; not listening yet. With a certificate it speaks HTTPS, HTTP/2 and HTTP/1.1. */
 export async function buildApp(config: Config): Promise<FastifyInstance> {
   const certificate = readCertificate(config)
-  const tls =
-    certificate === null ? {} : { http2: true, https: { allowHTTP1: true, ...SLOW_CLIENT_LIMITS, ...certificate } }
+  const https = { allowHTTP1: true, ...TLS_LIMITS, ...SLOW_CLIENT_LIMITS, ...certificate }
+  const tls = certificate === null ? {} : { http2: true, https }
   // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
   const app = Fastify({ ...serverOptions(config), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
   app.setNotFoundHandler(request => {
@@ -96,6 +100,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   await app.register(openapiPlugin, { version })
   const without: RouteGroup[] = config.adminPort === undefined ? [] : ['health', 'metrics']
   await app.register(tidings, { ...config, without })
+  if (certificate !== null) await app.register(httpsPlugin)
   if (isOpen(config)) await app.register(homePlugin)
   return app
 }
