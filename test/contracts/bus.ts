@@ -38,10 +38,12 @@ export function draft(room: string, data: unknown, more: { key?: string; ephemer
   return createDraft(room, { type: 'tick', data: JSON.stringify(data), ...more }, 1_048_576, 'the test')
 }
 
-/** Publishes one event and answers its position. */
+/** Publishes one event and answers its position, once this replica has heard of it. */
 export async function publishOne(bus: Bus, event: Draft): Promise<Cursor> {
   const [published] = await bus.publish([event])
-  return parseCursor(published!.id)!
+  const cursor = parseCursor(published!.id)!
+  await waitFor(() => bus.position!.seq >= cursor.seq, 10_000, 'the event to be heard')
+  return cursor
 }
 
 /** Every page behind `after`: all events, and every room that a page called lost. */

@@ -1,0 +1,124 @@
+import t, { type Test } from 'tap'
+import type { Bus, BusOptions } from '../../src/bus/bus.js'
+import { RedisReader } from '../../src/bus/redis-reader.js'
+import { formatCursor } from '../../src/cursor.js'
+import { RedisNames } from '../../src/redis.js'
+import { waitFor } from '../helpers/deadline.js'
+import { startRedis } from '../helpers/redis.js'
+import { createRedisBus } from '../helpers/redis-bus.js'
+import { draft, listenTo, payloads, publishOne, readAll, testBus } from './bus.js'
+
+const redis = await startRedis(t)
+let prefixes = 0
+const freshPrefix = () => `test${++prefixes}:`
+const ROOMY = { historySize: 1_000, historyTtlMs: 60_000 }
+
+const create = (options: BusOptions, prefix = freshPrefix()) => createRedisBus(redis.url, { ...options, prefix }).bus
+
+/** The same bus, but every resume is read from Redis and none from this replica's memory. */
+function createForgetful(options: BusOptions): Bus {
+  const prefix = freshPrefix()
+  const { bus, link } = createRedisBus(redis.url, { ...options, prefix })
+  const life = { life: '', noteLife: (name: string) => void Object.assign(life, { life: name }) }
+  // Safe: of the publisher, a reader uses the life only.
+  const reader = new RedisReader(link, new RedisNames(prefix), life as never, options.historyTtlMs)
+  return Object.create(bus, {
+    replay: { value: (...[after, rooms]: Parameters<Bus['replay']>) => reader.replay(after, rooms, null) },
+    connect: { value: bus.connect.bind(bus) },
+    publish: { value: bus.publish.bind(bus) },
+    health: { value: bus.health.bind(bus) },
+    close: { value: bus.close.bind(bus) },
+    position: { get: () => bus.position },
+    counts: { get: () => bus.counts },
+  })
+}
+
+t.test('the Redis bus', async t => testBus(t, (_, options) => create(options)))
+t.test('the Redis bus, read from Redis alone', async t => testBus(t, (_, options) => createForgetful(options)))
+
+async function openTwo(t: Test, prefixes: [string, string]) {
+  const buses: [Bus, Bus] = [create(ROOMY, prefixes[0]), create(ROOMY, prefixes[1])]
+  return { buses, heard: [await listenTo(t, buses[0]), await listenTo(t, buses[1])] as const }
+}
+
+t.test('two replicas hear everything of both in one order, and either resumes what the other published', async t => {
+  const prefix = freshPrefix()
+  const { buses, heard } = await openTwo(t, [prefix, prefix])
+  const start = buses[1].position!
+  const publisher = async (bus: Bus, name: string) => {
+    for (let n = 0; n < 100; n++) await bus.publish([draft(`room:${n % 3}`, `${name}${n}`)])
+  }
+  await Promise.all([publisher(buses[0], 'a'), publisher(buses[1], 'b'), publisher(buses[0], 'c')])
+  await waitFor(() => heard.every(({ events }) => events.length === 300), 10_000, 'all events at both')
+  t.same(heard[0].events, heard[1].events)
+  for (const bus of buses) {
+    const { events, lost } = await readAll(bus, start, ['room:0', 'room:1', 'room:2'])
+    t.same(lost, [])
+    t.same(events, heard[0].events)
+  }
+  t.same([...heard[0].gaps, ...heard[1].gaps], [])
+})
+
+t.test('two buses with different prefixes never see each other', async t => {
+  const { buses, heard } = await openTwo(t, [freshPrefix(), freshPrefix()])
+  const [here, there] = buses
+  const start = there.position!
+  const first = await publishOne(here, draft('room', 'here', { key: 'k' }))
+  const [answer] = await there.publish([draft('room', 'there', { key: 'k' })])
+  t.notOk(answer!.duplicate, 'keys are apart too')
+  await waitFor(() => heard.every(({ events }) => events.length === 1), 5_000, 'one event each')
+  t.same(
+    heard.map(({ events }) => payloads(events)),
+    [['here'], ['there']],
+  )
+  t.same(payloads((await readAll(there, start, ['room'])).events), ['there'])
+  t.same((await readAll(there, first, ['room'])).lost, ['room'], 'a position of the other bus is unknown here')
+})
+
+t.test('a bus that starts later resumes what was published before it was there', async t => {
+  const prefix = freshPrefix()
+  const early = create(ROOMY, prefix)
+  await listenTo(t, early)
+  const start = early.position!
+  for (let n = 0; n < 10; n++) await early.publish([draft('room', n)])
+  const late = create(ROOMY, prefix)
+  const heard = await listenTo(t, late)
+  const { events, lost } = await readAll(late, start, ['room', 'never'])
+  t.same([payloads(events), lost], [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], []])
+  t.same(heard.events, [], 'they are not new')
+})
+
+t.test('600 events of one room, and of 100 rooms, are read in pages without hole or repeat', async t => {
+  const bus = createForgetful({ historySize: 2_000, historyTtlMs: 60_000 })
+  await listenTo(t, bus)
+  const start = bus.position!
+  const rooms = Array.from({ length: 100 }, (_, n) => `room:${n}`)
+  await bus.publish(Array.from({ length: 600 }, (_, n) => draft('one', n)))
+  await bus.publish(Array.from({ length: 600 }, (_, n) => draft(rooms[(n * 7) % 100]!, n)))
+  const all = Array.from({ length: 600 }, (_, n) => n)
+  t.same(payloads((await readAll(bus, start, ['one'])).events), all)
+  t.same(payloads((await readAll(bus, start, rooms)).events), all)
+  const both = await readAll(bus, start, [...rooms, 'one', 'never'])
+  t.equal(new Set(both.events.map(event => formatCursor(event.cursor))).size, 1_200)
+  t.same(both.lost, [])
+})
+
+t.test('a room pushed out of the set of rooms by a hundred thousand others is not called whole', async t => {
+  const bus = createForgetful(ROOMY)
+  await listenTo(t, bus)
+  const start = bus.position!
+  const first = await publishOne(bus, draft('old', 1))
+  await publishOne(bus, draft('busy', 2))
+  // As if each had got an event: publishing them all would take this test half a minute.
+  const rooms = (await redis.command('KEYS', `test${prefixes}:*:rooms`)) as string[]
+  const fill = "for i = 1, 100000 do redis.call('ZADD', KEYS[1], 2, 'room:' .. i) end"
+  await redis.command('EVAL', fill, '1', rooms[0]!)
+  const last = await publishOne(bus, draft('busy', 3))
+  t.same((await readAll(bus, start, ['old', 'never', 'busy'])).lost, ['old', 'never'])
+  t.same((await readAll(bus, last, ['old', 'never'])).lost, [])
+  t.same((await readAll(bus, first, ['old'])).lost, ['old'], 'it was forgotten together with newer ones')
+  const again = await publishOne(bus, draft('old', 4))
+  t.same((await readAll(bus, first, ['old'])).lost, ['old'])
+  t.same((await readAll(bus, last, ['old'])).lost, [])
+  t.same((await readAll(bus, again, ['old'])).lost, [])
+})

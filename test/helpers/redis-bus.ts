@@ -1,0 +1,20 @@
+import type { BusOptions } from '../../src/bus/bus.js'
+import { RedisBus } from '../../src/bus/redis.js'
+import { RedisLink } from '../../src/redis.js'
+
+/** Options of a test's Redis bus. */
+export interface RedisBusSetup extends Partial<BusOptions> {
+  readonly prefix?: string
+  readonly waitReplicas?: number
+  readonly waitMs?: number
+  /** Told of trouble. */
+  readonly onTrouble?: (error: unknown, what: string) => void
+}
+
+/** A Redis bus that is not connected yet, and its link. */
+export function createRedisBus(url: string, setup: RedisBusSetup = {}): { bus: RedisBus; link: RedisLink } {
+  const link = new RedisLink({ url })
+  const { historySize = 1_000, historyTtlMs = 60_000, prefix = 'test:', waitReplicas = 0, waitMs = 500 } = setup
+  const { onTrouble = () => {} } = setup
+  return { bus: new RedisBus({ link, prefix, historySize, historyTtlMs, waitReplicas, waitMs, onTrouble }), link }
+}
