@@ -130,6 +130,8 @@ function serverOptions(config: Config) {
     trustProxy: trustOf(config.trustProxy)!,
     routerOptions: { maxParamLength: 256 },
     forceCloseConnections: true,
+    // EventSource never comes back from a 503: a stream that comes while this closes is told `shutdown` like all others.
+    return503OnClosing: false,
     http: SLOW_CLIENT_LIMITS,
     // URLs that never reach a route, and so no error handler either.
     frameworkErrors: answerError,
