@@ -24,7 +24,10 @@ export interface CrowdOptions {
 export const BULK_ROOM = 'bulk'
 
 const ROOMS_EACH = 3
-const LEAVE_EVERY = 25
+/** Of those that are disturbed: who is replaced by somebody new, and who stays away for a while. */
+const LEAVE_SHARE = 0.04
+const OFFLINE_SHARE = 0.2
+const OFFLINE_MS = [500, 6000] as const
 const OPEN_MS = 20_000
 const DATA = /^\{"n":(\d+),"room":"([^"]+)"/
 
@@ -61,9 +64,19 @@ export class Crowd {
     for (const { reader } of this.#members) reader.resume()
   }
 
-  /** From now on nobody breaks off or leaves. */
+  /** Takes a share of the readers off the network, until the result is called. */
+  takeOffline(share: number): () => void {
+    const gone = this.#members.filter(() => this.#options.random.chance(share))
+    for (const { reader } of gone) reader.goOffline()
+    return () => {
+      for (const { reader } of gone) reader.goOnline()
+    }
+  }
+
+  /** From now on nobody breaks off or leaves, and everyone is back. */
   settle(): void {
     clearInterval(this.#churn)
+    for (const { reader } of this.#members) reader.goOnline()
   }
 
   async close(): Promise<void> {
@@ -89,16 +102,20 @@ export class Crowd {
     const index = random.int(0, this.#members.length - 1)
     const member = this.#members[index]
     if (!member) return
-    if (!random.chance(1 / LEAVE_EVERY)) {
+    if (random.chance(LEAVE_SHARE)) {
+      this.#tally('readers replaced')
+      this.#members.splice(index, 1)
+      member.book.close(performance.now())
+      void member.reader.close()
+      this.#add(member.user, member.stalls)
+    } else if (random.chance(OFFLINE_SHARE)) {
+      this.#tally('readers offline')
+      member.reader.goOffline()
+      setTimeout(() => member.reader.goOnline(), random.int(...OFFLINE_MS))
+    } else {
       this.#tally('links broken')
       member.reader.breakLink()
-      return
     }
-    this.#tally('readers replaced')
-    this.#members.splice(index, 1)
-    member.book.close(performance.now())
-    void member.reader.close()
-    this.#add(member.user, member.stalls)
   }
 
   #write(book: Book, sight: Sight): void {

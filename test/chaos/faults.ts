@@ -25,6 +25,8 @@ const NOTICE_MS = 20_000
 const BULK_EVENTS = 200
 const BULK_BYTES = 60_000
 const DELAY_MS = 150
+/** Of the readers, during a failover. */
+const OFFLINE_SHARE = 0.2
 
 /** Each resolves when the fault is over and mended (not: when its consequences are). */
 export const INJECTORS: Record<FaultKind, Injector> = {
@@ -101,19 +103,21 @@ export const INJECTORS: Record<FaultKind, Injector> = {
     }
   },
 
-  failover: (world, fault) => losingData(world, 'failover', () => failOver(world.stage, fault)),
+  failover: (world, fault) => losingData(world, 'failover', () => failOver(world, fault)),
 }
 
-async function failOver(stage: Stage, { way, forMs }: Fault): Promise<void> {
+async function failOver({ stage, crowd }: World, { way, forMs }: Fault): Promise<void> {
   const { sentinel } = stage
   if (!sentinel) throw new Error('a failover needs Sentinel')
   // Until the old master follows, nobody could take over.
   const old = await waitFor(() => followed(stage), 40_000, 'a master with a replica that is up to date')
   const link = linkOf(stage, old)
+  // Who is away meanwhile did not see live what the next master will not have.
+  const comeBack = crowd.takeOffline(OFFLINE_SHARE)
   switch (way) {
     case 'asked':
       await sentinel.failover()
-      return
+      break
     case 'killed':
       await old.kill()
       break
@@ -134,13 +138,14 @@ async function failOver(stage: Stage, { way, forMs }: Fault): Promise<void> {
       throw new Error(`no failover is called '${way}'`)
   }
   try {
-    await sentinel.untilMasterIsNot(old)
+    if (way !== 'asked') await sentinel.untilMasterIsNot(old)
     if (way === 'split') await wait(forMs)
   } finally {
     link.dropReplication()
     link.isolate(false)
     if (way === 'frozen') old.thaw()
-    else if (way !== 'split') await old.restart()
+    else if (way === 'killed' || way === 'rolled back') await old.restart()
+    comeBack()
   }
 }
 

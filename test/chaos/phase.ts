@@ -81,6 +81,11 @@ async function play(scope: Scope, stage: Stage, phase: Phase, options: ChaosOpti
   const settledMs = await settle(stage, ledger, crowd, presses, say)
   for (const mishap of stage.mishaps) ledger.violations.add('gateway', mishap, () => [])
   const { topology } = phase
+  const account = ledger.reconcile()
+  if (topology === 'sentinel' && options.waitReplicas > 0 && account.counts.announcedLost > 0) {
+    const what = `${account.counts.announcedLost} acknowledged events were lost, though a replica had confirmed them`
+    ledger.violations.add('lost despite its replicas', what, () => [])
+  }
   return {
     ...ledger.reconcile(),
     topology,

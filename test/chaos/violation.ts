@@ -8,6 +8,7 @@ export type ViolationKind =
   | 'never published'
   | 'wrong room'
   | 'needlessly announced'
+  | 'lost despite its replicas'
   | 'gave up'
   | 'gateway'
 

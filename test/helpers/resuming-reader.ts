@@ -51,6 +51,8 @@ export class ResumingReader {
   #url = ''
   #stream: StreamReader | undefined
   #isPaused = false
+  #isOffline = false
+  #wake: (() => void) | undefined
   #stop = new AbortController()
   #done: Promise<void>
 
@@ -72,6 +74,17 @@ export class ResumingReader {
     this.#stream?.reset()
   }
 
+  /** Breaks the present connection and makes no other one until goOnline(). */
+  goOffline(): void {
+    this.#isOffline = true
+    this.breakLink()
+  }
+
+  goOnline(): void {
+    this.#isOffline = false
+    this.#wake?.()
+  }
+
   /** Stops reading, on this connection and the next ones, so that the server's side backs up. */
   pause(): void {
     this.#isPaused = true
@@ -85,12 +98,19 @@ export class ResumingReader {
 
   async close(): Promise<void> {
     this.#stop.abort()
+    this.goOnline()
     this.#stream?.close()
     await this.#done
   }
 
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted && this.failure === undefined) {
+      if (this.#isOffline) {
+        await new Promise<void>(resolve => {
+          this.#wake = resolve
+        })
+      }
+      if (this.#stop.signal.aborted) return
       await this.#readOnce()
       if (this.failure !== undefined) return
       await wait(this.#retryMs, undefined, { signal: this.#stop.signal }).catch(() => {})
