@@ -13,6 +13,8 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   // The first process of a container ignores signals that nobody handles, and loading the program takes a moment. So this
   // comes before everything, and the rest is loaded behind it.
   process.on('SIGTERM', stopEarly).on('SIGINT', stopEarly)
+  // The certificate is read after this anyway.
+  if (env.TLS_CERT !== undefined) process.on('SIGHUP', () => {})
   const { buildAdminApp, buildApp } = await import('./app.js')
   const { isOpen, readConfig, refuseOpenToTheWorld } = await import('./config.js')
   const config = readConfig(env)
@@ -53,7 +55,9 @@ async function closeOnSignals(app: FastifyInstance, config: Config): Promise<voi
   const { drainDelayMs, drainWindowMs } = config
   // A drain takes as long as it is configured to; the margin is for the last bytes and the bus.
   const limitMs = drainDelayMs + drainWindowMs + 5_000
-  closeWithGrace({ delay: limitMs, logger: app.log }, async ({ err, signal }) => {
+  // SIGHUP renews the certificate; without one it is a terminal that hangs up.
+  const skip: 'SIGHUP'[] = config.tlsCert === undefined ? [] : ['SIGHUP']
+  closeWithGrace({ delay: limitMs, logger: app.log, skip }, async ({ err, signal }) => {
     if (err) app.log.error({ err }, 'closing after an error')
     else {
       app.log.info({ signal, drainDelayMs, drainWindowMs, connections: app.tidings.connections.size }, 'draining')
