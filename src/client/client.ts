@@ -82,6 +82,7 @@ export function connect(options: ConnectOptions): Stream {
   let source: EventSource | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
   let refusals = 0
+  let turn = 0
 
   const setStatus = (now: StreamStatus) => {
     if (status === now) return
@@ -91,6 +92,7 @@ export function connect(options: ConnectOptions): Stream {
 
   const end = (reason: StreamEnd['reason']) => {
     if (status === 'closed') return
+    turn++
     clearTimeout(timer)
     source?.close()
     source = null
@@ -99,6 +101,8 @@ export function connect(options: ConnectOptions): Stream {
   }
 
   const open = async () => {
+    const mine = ++turn
+    clearTimeout(timer)
     source?.close()
     source = null
     setStatus('connecting')
@@ -107,26 +111,28 @@ export function connect(options: ConnectOptions): Stream {
       given = await credential?.()
     } catch {
       // The backend that makes credentials is away: the same as a gateway that is.
-      refused()
+      if (mine === turn) refused()
       return
     }
-    if (isClosed()) return
-    const url = streamUrl(options, lastEventId, given)
-    listen(new EventSource(url, { withCredentials: options.withCredentials === true }))
+    // Closed, or begun anew, while the credential was on its way.
+    if (mine !== turn) return
+    const init = { withCredentials: options.withCredentials === true }
+    listen(new EventSource(streamUrl(options, lastEventId, given), init))
   }
 
   const refused = () => {
-    if (isClosed()) return
-    if (++refusals >= maxRefusals) {
-      end('refused')
-      return
-    }
+    if (status === 'closed') return
+    refusals++
     setStatus('waiting')
-    const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** refusals)
-    timer = setTimeout(() => void open(), delayMs * (0.5 + Math.random() / 2))
+    if (refusals >= maxRefusals) end('refused')
+    else later(Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** refusals))
   }
 
-  const isClosed = () => status === 'closed'
+  // Spread, so that many pages do not come back in one moment.
+  const later = (ms: number) => {
+    clearTimeout(timer)
+    timer = setTimeout(() => void open(), ms * (0.5 + Math.random() / 4))
+  }
 
   const listen = (opened: EventSource) => {
     source = opened
@@ -144,8 +150,9 @@ export function connect(options: ConnectOptions): Stream {
       options.onOpen?.(JSON.parse(event.data))
     })
     on('stream.gap', event => options.onGap?.(JSON.parse(event.data)))
-    on('stream.expiring', () => {
-      if (credential !== undefined) void open()
+    on('stream.expiring', ({ data }) => {
+      // Well before the end, but not at once: a credential that lives shorter than the warning would be renewed in a loop.
+      if (credential !== undefined) later(JSON.parse(data).inMs)
     })
     on('stream.close', event => closed(JSON.parse(event.data)))
     opened.onerror = () => {
@@ -158,13 +165,17 @@ export function connect(options: ConnectOptions): Stream {
 
   const closed = ({ reason, reconnect }: StreamEnd) => {
     const renews = reason === 'expired' && credential !== undefined
-    if (!reconnect && !renews) {
-      end(reason)
-      return
-    }
-    options.onClose?.({ reason, reconnect: true })
-    if (renews) void open()
-    else setStatus('connecting')
+    if (reconnect || renews) options.onClose?.({ reason, reconnect: true })
+    if (reconnect) setStatus('connecting')
+    else if (renews) renew()
+    else end(reason)
+  }
+
+  // Not at once: a provider that hands out what has ended would make a loop.
+  const renew = () => {
+    source?.close()
+    setStatus('waiting')
+    later(FIRST_DELAY_MS)
   }
 
   const moved = (id: string) => {
