@@ -3,7 +3,7 @@ import { cpSync, readdirSync, writeFileSync } from 'node:fs'
 
 const ASSET = /\.(lua|html)$/
 
-for (const folder of ['src', 'plugins']) {
+for (const folder of ['src', 'plugins', 'examples']) {
   for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     if (ASSET.test(file)) cpSync(`${folder}/${file}`, `dist/${folder}/${file}`)
   }

@@ -1,0 +1,29 @@
+// A worker without a gateway of its own: it publishes straight through Redis, with the ids and errors of the gateway.
+//   REDIS_URL=redis://127.0.0.1:6379 node dist/examples/worker.js ada report-7
+import { createEmitter } from 'tidings/emitter'
+
+const { REDIS_URL, REDIS_PREFIX } = process.env
+const [userId, jobId] = process.argv.slice(2)
+if (REDIS_URL === undefined || userId === undefined || jobId === undefined) {
+  console.error('usage: REDIS_URL=redis://... node dist/examples/worker.js <user> <job>')
+  process.exit(2)
+}
+
+const emitter = createEmitter({
+  redisUrl: REDIS_URL,
+  ...(REDIS_PREFIX ? { prefix: REDIS_PREFIX } : {}),
+  // A Redis that fails over is away for seconds: keep trying that long. Nothing is published twice by it.
+  retryForMs: 15_000,
+  onTrouble: error => console.error(`Redis: ${error.message}`),
+})
+
+try {
+  for (const percent of [50, 100]) {
+    await emitter.emit(userId, { type: 'job.progress', data: { jobId, percent }, ephemeral: true })
+  }
+  // The key: a worker that crashed and runs again does not tell it twice.
+  const { id } = await emitter.emit(userId, { type: 'job.complete', data: { jobId }, key: `complete-${jobId}` })
+  console.log(id)
+} finally {
+  await emitter.close()
+}
