@@ -1,9 +1,10 @@
 // Copies what the compiler leaves behind (Lua scripts, pages) next to the compiled files that read them.
-import { cpSync, readdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
 
 const ASSET = /\.(lua|html)$/
 
-for (const folder of ['src', 'plugins', 'examples']) {
+// An image holds no examples.
+for (const folder of ['src', 'plugins', 'examples'].filter(path => existsSync(path))) {
   for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
     if (ASSET.test(file)) cpSync(`${folder}/${file}`, `dist/${folder}/${file}`)
   }
