@@ -94,7 +94,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
   const app = Fastify({ ...serverOptions(config), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
   app.setNotFoundHandler(request => {
-    throw new NotFound(request.method, shown(request.url.split('?')[0]!))
+    throw new NotFound(request.method, shown(withoutSecrets(request.url)))
   })
   await app.register(errorsPlugin)
   await app.register(openapiPlugin, { version })
@@ -133,7 +133,14 @@ function serverOptions(config: Config) {
     // EventSource never comes back from a 503: a stream that comes while this closes is told `shutdown` like all others.
     return503OnClosing: false,
     http: SLOW_CLIENT_LIMITS,
+    // Fastify sets this one itself, on any server.
+    requestTimeout: SLOW_CLIENT_LIMITS.requestTimeout,
     // URLs that never reach a route, and so no error handler either.
     frameworkErrors: answerError,
   }
+}
+
+// A path may hold a ticket, and the query a token.
+function withoutSecrets(url: string): string {
+  return url.split('?')[0]!.replace(/(\/v1\/tickets\/)[^/]+/, '$1...')
 }

@@ -119,6 +119,11 @@ export class Access {
   /** The connection uses the seat from now on, until its sink closes. */
   sit(connection: Connection, seat: Seat, sink: Writable): void {
     const { hash, turn } = seat
+    const { gateway } = this.#options
+    const other = this.#seats.get(hash)
+    // Two may come back at once: the later turn stays, in whatever order they sit down.
+    if (other !== undefined && other.turn > turn) return gateway.disconnect(connection, 'replaced')
+    if (other !== undefined) gateway.disconnect(other.connection, 'replaced')
     this.#seats.set(hash, { ...seat, connection })
     sink.once('close', () => {
       if (this.#seats.get(hash)?.connection === connection) this.#seats.delete(hash)
@@ -127,7 +132,7 @@ export class Access {
     })
     // Ended between being taken and being used.
     const ending = this.#endings.get(hash)
-    if (ending !== undefined && turn < ending.turn) this.#options.gateway.disconnect(connection, ending.reason)
+    if (ending !== undefined && turn < ending.turn) gateway.disconnect(connection, ending.reason)
   }
 
   /**
@@ -180,7 +185,8 @@ export class Access {
 
   #endSeat(hash: string, turn: number, reason: 'replaced' | 'revoked'): number {
     if (this.#endings.size >= REMEMBERED_ENDINGS) this.#endings.delete(this.#endings.keys().next().value!)
-    this.#endings.set(hash, { turn, reason })
+    // Signals of two replicas may come in any order.
+    if (turn > (this.#endings.get(hash)?.turn ?? 0)) this.#endings.set(hash, { turn, reason })
     const seat = this.#seats.get(hash)
     if (seat === undefined || seat.turn >= turn || seat.connection.isEnded) return 0
     this.#options.gateway.disconnect(seat.connection, reason)
