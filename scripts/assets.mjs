@@ -1,5 +1,5 @@
 // Copies what the compiler leaves behind (Lua scripts, pages) next to the compiled files that read them.
-import { cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, readdirSync, writeFileSync } from 'node:fs'
 
 const ASSET = /\.(lua|html)$/
 
@@ -10,5 +10,7 @@ for (const folder of ['src', 'plugins', 'examples'].filter(path => existsSync(pa
   }
 }
 
+// `npx tidings` in this folder runs the file itself.
+chmodSync('dist/src/cli.js', 0o755)
 // When the last whole build was; see isBuilt() in set-up.mjs.
 writeFileSync('dist/.built', '')
