@@ -24,6 +24,7 @@ type Injector = (world: World, fault: Fault) => Promise<void>
 const NOTICE_MS = 20_000
 const BULK_EVENTS = 200
 const BULK_BYTES = 60_000
+const BULK_BATCH = 5
 const DELAY_MS = 150
 /** Of the readers, during a failover. */
 const OFFLINE_SHARE = 0.2
@@ -83,8 +84,9 @@ export const INJECTORS: Record<FaultKind, Injector> = {
   stall: async ({ crowd, ledger, bulkDoor }, { forMs }) => {
     crowd.stall()
     const stalled = wait(forMs)
-    for (let sent = 0; sent < BULK_EVENTS; sent++) {
-      await publishAll(bulkDoor, ledger, [BULK_ROOM], { padding: BULK_BYTES })
+    const batch = Array<string>(BULK_BATCH).fill(BULK_ROOM)
+    for (let sent = 0; sent < BULK_EVENTS; sent += BULK_BATCH) {
+      await publishAll(bulkDoor, ledger, batch, { padding: BULK_BYTES })
     }
     await stalled
     crowd.resume()

@@ -34,14 +34,14 @@ export class Ledger {
   readonly positions = new Positions()
   readonly violations = new Violations()
   readonly publications: Publication[] = []
-  #books: Book[] = []
+  readonly books: Book[] = []
   #byPosition = new Map<string, number>()
   #lapses: { from: number; to: number; what: string }[] = []
 
   /** A reader comes into being, that follows these rooms. */
   openBook(name: string, rooms: readonly string[]): Book {
     const book = new Book(name, rooms, this)
-    this.#books.push(book)
+    this.books.push(book)
     return book
   }
 
@@ -115,7 +115,7 @@ export class Ledger {
       if (!told) this.#reportLoss(book, publication)
       else if (!told.isFirst) announcedLost++
     })
-    for (const book of this.#books) {
+    for (const book of this.books) {
       for (const told of book.announcements)
         if (!told.isFirst && !this.#isForgiven(told)) reportNeedless(this, book, told)
     }
@@ -129,8 +129,8 @@ export class Ledger {
       acknowledged: inState('acknowledged'),
       refused: inState('refused'),
       uncertain: inState('uncertain') + inState('sent'),
-      delivered: this.#books.reduce((sum, book) => sum + book.delivered, 0),
-      announcements: this.#books.reduce(
+      delivered: this.books.reduce((sum, book) => sum + book.delivered, 0),
+      announcements: this.books.reduce(
         (sum, { announcements }) => sum + announcements.filter(told => !told.isFirst).length,
         0,
       ),
@@ -145,7 +145,7 @@ export class Ledger {
 
   #eachUnseen(visit: (book: Book, publication: Publication) => void): void {
     const followers = new Map<string, Book[]>()
-    for (const book of this.#books) {
+    for (const book of this.books) {
       for (const room of book.rooms) followers.set(room, [...(followers.get(room) ?? []), book])
     }
     for (const publication of this.publications) {

@@ -7,13 +7,15 @@ import { createEmitterDoor, createHttpDoor } from './doors.js'
 import { INJECTORS, type World } from './faults.js'
 import { Ledger, type Reconciliation } from './ledger.js'
 import type { ChaosOptions } from './options.js'
-import type { Fault, Phase } from './plan.js'
+import { type Fault, PHASE_MS, type Phase } from './plan.js'
 import { Press } from './presses.js'
 import { Random } from './random.js'
 import { type Stage, startSentinelStage, startSingleStage } from './stage.js'
 
 export interface PhaseResult extends Reconciliation {
   topology: string
+  /** The faults of the plan that there was time for. */
+  played: Fault[]
   tallies: Map<string, number>
   /** The longest time that an answer to a publish over HTTP took. */
   slowestAnswerMs: number
@@ -49,6 +51,7 @@ export async function playPhase(
 }
 
 async function play(scope: Scope, stage: Stage, phase: Phase, options: ChaosOptions, say: (text: string) => void) {
+  const startedAt = performance.now()
   const ledger = new Ledger()
   const random = (name: string) => new Random(options.seed, `${phase.topology} ${name}`)
   const rooms = Array.from({ length: ROOMS }, (_, index) => `project:${index}`)
@@ -77,7 +80,8 @@ async function play(scope: Scope, stage: Stage, phase: Phase, options: ChaosOpti
   const bulkDoor = createHttpDoor('bulk', takeTurns(random('bulk')), onAnswer)
   scope.teardown(() => bulkDoor.close())
 
-  await injectAll({ stage, ledger, crowd, bulkDoor }, phase.faults, say)
+  const until = startedAt + phase.forMs - PHASE_MS
+  const played = await injectAll({ stage, ledger, crowd, bulkDoor }, phase.faults, until, say)
   const settledMs = await settle(stage, ledger, crowd, presses, say)
   for (const mishap of stage.mishaps) ledger.violations.add('gateway', mishap, () => [])
   const { topology } = phase
@@ -87,7 +91,8 @@ async function play(scope: Scope, stage: Stage, phase: Phase, options: ChaosOpti
     ledger.violations.add('lost despite its replicas', what, () => [])
   }
   return {
-    ...ledger.reconcile(),
+    ...account,
+    played,
     topology,
     tallies: crowd.tallies,
     slowestAnswerMs,
@@ -96,9 +101,12 @@ async function play(scope: Scope, stage: Stage, phase: Phase, options: ChaosOpti
   }
 }
 
-async function injectAll(world: World, faults: readonly Fault[], say: (text: string) => void): Promise<void> {
+async function injectAll(world: World, faults: readonly Fault[], until: number, say: (text: string) => void) {
   const running = new Set<Promise<void>>()
+  const played: Fault[] = []
   for (const fault of faults) {
+    if (!fault.isRequired && performance.now() > until) continue
+    played.push(fault)
     await wait(fault.calmMs)
     const name = [fault.kind, fault.way].filter(Boolean).join(' ')
     const startedAt = performance.now()
@@ -114,13 +122,15 @@ async function injectAll(world: World, faults: readonly Fault[], say: (text: str
     if (!fault.overlaps) await Promise.all(running)
   }
   await Promise.all(running)
+  return played
 }
 
 /** Ends the publishing and waits for what is owed. Nothing is published to help: a forgotten last event must show. */
 async function settle(stage: Stage, ledger: Ledger, crowd: Crowd, presses: Press[], say: (text: string) => void) {
   const startedAt = performance.now()
   for (const { adminUrl } of stage.gateways) {
-    await waitFor(async () => (await fetch(`${adminUrl}/readyz`)).ok, READY_MS, `${adminUrl} to be ready`)
+    const isReady = async () => (await fetch(`${adminUrl}/readyz`, { signal: AbortSignal.timeout(1000) })).ok
+    await waitFor(isReady, READY_MS, `${adminUrl} to be ready`).catch(error => stage.mishaps.push(String(error)))
   }
   crowd.settle()
   await Promise.all(presses.map(press => press.stop()))

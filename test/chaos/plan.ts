@@ -29,6 +29,8 @@ export interface Fault {
   forMs: number
   /** How long nothing happens before it. */
   calmMs: number
+  /** It is played even when the time is used up: the first of its kind. */
+  isRequired: boolean
   /** It begins without waiting for the one before to be over. */
   overlaps: boolean
 }
@@ -36,6 +38,8 @@ export interface Fault {
 export interface Phase {
   topology: Topology
   faults: Fault[]
+  /** How long it may take, starting and settling included. */
+  forMs: number
 }
 
 export interface PlanOptions {
@@ -48,11 +52,11 @@ export interface PlanOptions {
 const IN_SENTINEL: readonly FaultKind[] = ['failover', 'kill', 'rolling', 'reset']
 const SENTINEL_SHARE = 0.4
 /** What starting, settling and ending a phase takes. */
-const PHASE_MS = 15_000
+export const PHASE_MS = 15_000
 
 /**
  * The faults of a run: the same for the same options. Every kind comes at least once, even where that takes longer than the
- * minutes asked for; then they are drawn until the time is used.
+ * minutes asked for; then they are drawn until the time is used. On a slow machine the last ones are left out.
  */
 export function makePlan({ seed, minutes, replicas, kinds }: PlanOptions): Phase[] {
   const random = new Random(seed, 'plan')
@@ -63,7 +67,10 @@ export function makePlan({ seed, minutes, replicas, kinds }: PlanOptions): Phase
     if (pool.length === 0) return []
     // In the second phase only the failover must come; the others had their turn.
     const first = topology === 'sentinel' && single.length > 0 ? [] : random.shuffled(pool)
-    return [{ topology, faults: drawFaults(random, topology, first, pool, ms - PHASE_MS, replicas) }]
+    const required = topology === 'sentinel' ? 1 : first.length
+    return [
+      { topology, forMs: ms, faults: drawFaults(random, topology, first, required, pool, ms - PHASE_MS, replicas) },
+    ]
   }
   const ms = minutes * 60_000
   return [...draw('single', single, ms * (1 - share)), ...draw('sentinel', sentinel, ms * share)]
@@ -73,6 +80,7 @@ function drawFaults(
   random: Random,
   topology: Topology,
   first: FaultKind[],
+  required: number,
   pool: readonly FaultKind[],
   ms: number,
   replicas: number,
@@ -80,7 +88,7 @@ function drawFaults(
   const faults: Fault[] = []
   const ways = new Map<FaultKind, string[]>()
   let left = ms
-  while (left > 0 || faults.length < first.length) {
+  while (left > 0 || faults.length < required) {
     // With Sentinel every other fault is a failover: the others are there to meet it.
     const isFailover = topology === 'sentinel' && faults.length % 2 === 0
     const kind = first[faults.length] ?? (isFailover ? 'failover' : random.pick(pool))
@@ -88,7 +96,7 @@ function drawFaults(
     const overlaps = faults.length >= pool.length && random.chance(0.2)
     const fault = { kind, way, replica: random.int(0, replicas - 1), forMs: lengthOf(random, kind), overlaps }
     const calmMs = random.int(1000, 3000)
-    faults.push({ ...fault, calmMs })
+    faults.push({ ...fault, calmMs, isRequired: faults.length < required })
     left -= calmMs + (overlaps ? 0 : fault.forMs + overheadOf(kind, replicas))
   }
   return faults
@@ -131,5 +139,5 @@ function lengthOf(random: Random, kind: FaultKind): number {
 
 function overheadOf(kind: FaultKind, replicas: number): number {
   if (kind === 'rolling') return replicas * 3500
-  return kind === 'failover' ? 5000 : kind === 'kill' ? 1000 : 0
+  return kind === 'failover' ? 5000 : kind === 'kill' || kind === 'stall' ? 1500 : 0
 }

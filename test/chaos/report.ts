@@ -1,13 +1,13 @@
 import type { LedgerCounts } from './ledger.js'
 import type { PhaseResult } from './phase.js'
-import { FAULTS, type Phase } from './plan.js'
+import { FAULTS } from './plan.js'
 import type { Violation } from './violation.js'
 
 const SHOWN = 10
 
 /** The table of the run, and its first violations. */
-export function showReport(plan: readonly Phase[], results: readonly PhaseResult[]): string {
-  const lines = ['', ...faultTable(plan), '', ...countTable(results), '']
+export function showReport(results: readonly PhaseResult[]): string {
+  const lines = ['', ...faultTable(results), '', ...countTable(results), '']
   for (const { topology, tallies, slowestAnswerMs, settledMs, epochs } of results) {
     const sorted = [...tallies].sort(([a], [b]) => (a < b ? -1 : 1))
     lines.push(`${topology}: ${sorted.map(([what, count]) => `${what} ${count}`).join(', ')}`)
@@ -24,8 +24,8 @@ export function showReport(plan: readonly Phase[], results: readonly PhaseResult
   return lines.join('\n')
 }
 
-function faultTable(plan: readonly Phase[]): string[] {
-  const faults = plan.flatMap(phase => phase.faults)
+function faultTable(results: readonly PhaseResult[]): string[] {
+  const faults = results.flatMap(({ played }) => played)
   const kinds = Object.entries(FAULTS).map(
     ([kind, what]) => [kind, what, faults.filter(fault => fault.kind === kind)] as const,
   )

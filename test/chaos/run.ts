@@ -26,7 +26,7 @@ async function main(args: string[]): Promise<number> {
     say(`${phase.topology}: ${replicas} replicas, ${clients} readers, ${phase.faults.length} faults`)
     results.push(await playPhase(phase, options, say))
   }
-  console.log(showReport(plan, results))
+  console.log(showReport(results))
   const isEmpty = results.some(({ counts }) => counts.delivered === 0 || counts.acknowledged === 0)
   if (isEmpty) console.log('nothing was delivered: this run proves nothing')
   return isEmpty || results.some(({ violations }) => violations.total > 0) ? 1 : 0
