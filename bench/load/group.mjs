@@ -5,7 +5,9 @@ import { PROTOCOLS } from './protocols.mjs'
 import { signToken } from './token.mjs'
 
 /** One buffer for every socket: a read is handled to its end before the next one begins. */
-const SHARED = Buffer.allocUnsafeSlow(256 * 1024)
+const SHARED = Buffer.alloc(256 * 1024)
+/** Its last byte is left for the ledger's sentinel. */
+const READ_INTO = SHARED.subarray(0, -1)
 
 /** More sockets than this from one address would run out of ports. */
 const SOCKETS_PER_ADDRESS = 25_000
@@ -136,10 +138,10 @@ export class Group {
     const socket = net.connect({
       port: /** @type {number} */ (ports[index % ports.length]),
       host: '127.0.0.1',
-      localAddress: `127.0.0.${1 + Math.floor(index / SOCKETS_PER_ADDRESS)}`,
+      ...sourceOf(index),
       noDelay: true,
       onread: {
-        buffer: SHARED,
+        buffer: READ_INTO,
         callback: length => {
           this.#receive(index, socket, length)
           return true
@@ -232,4 +234,14 @@ export class Group {
     const told = /retry: (\d+)/.exec(this.#greetings[index] ?? '')
     setTimeout(() => this.#connect(index), told ? Number(told[1]) : RETRY_MS).unref()
   }
+}
+
+/**
+ * An address of its own for every 25,000 sockets. The first ones are not bound to one: the kernel then shares ports between
+ * servers, where a bound socket makes it search for one that nobody on the machine has.
+ * @param {number} index
+ */
+function sourceOf(index) {
+  const beyond = Math.floor(index / SOCKETS_PER_ADDRESS)
+  return beyond === 0 ? {} : { localAddress: `127.0.0.${1 + beyond}` }
 }

@@ -54,7 +54,7 @@ export class Ledger {
   }
 
   /**
-   * Counts the events in the first `length` bytes of `chunk`, which is not kept.
+   * Counts the events in the first `length` bytes of `chunk`, which is not kept. The byte behind them is overwritten.
    * @param {number} connection
    * @param {Buffer} chunk
    * @param {number} length
@@ -62,13 +62,15 @@ export class Ledger {
   read(connection, chunk, length) {
     const now = nowMicros()
     this.bytes += length
+    // Searches end here, and not somewhere in the quarter of a megabyte that is left of the buffer.
+    chunk[length] = MARK_START
     let position = 0
     if (this.#carried[connection] !== 0) position = this.#finishCarried(connection, chunk, length, now)
     while (position < length) {
       // Events of one room are as long as each other, so the next mark is nearly always one stride further.
       if (chunk[position] !== MARK_START) {
         position = chunk.indexOf(MARK_START, position)
-        if (position === -1 || position >= length) break
+        if (position >= length) break
       }
       if (position + MARK_LENGTH > length) {
         this.#carried[connection] = chunk.copy(this.#carry, connection * MARK_LENGTH, position, length)
@@ -110,8 +112,9 @@ export class Ledger {
   #nextStride(chunk, position, length) {
     const guess = position + this.#stride
     if (guess < length && chunk[guess] === MARK_START) return this.#stride
+    if (position + MARK_LENGTH >= length) return length - position
     const next = chunk.indexOf(MARK_START, position + MARK_LENGTH)
-    if (next === -1 || next >= length) return length - position
+    if (next >= length) return length - position
     this.#stride = next - position
     return this.#stride
   }

@@ -6,6 +6,9 @@ import { LOAD_CORE, pinned } from '../processes.mjs'
 
 const WORKER = fileURLToPath(new URL('./worker.mjs', import.meta.url))
 
+/** How long a process may take to close what it holds. */
+const STOP_MS = 3000
+
 /** A load generator: a process of its own that does what it is asked and answers. */
 export class Load {
   #child
@@ -47,9 +50,11 @@ export class Load {
   }
 
   async stop() {
-    if (this.#child.exitCode !== null) return
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     const end = once(this.#child, 'exit')
     this.#child.disconnect()
+    const impatience = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS)
     await end
+    clearTimeout(impatience)
   }
 }

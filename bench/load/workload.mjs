@@ -41,7 +41,8 @@ export async function publish(group, workload) {
   if (protocol === undefined) throw new Error(`unknown protocol '${name}'`)
   const { ledger } = group
   const publisher = new Publisher()
-  await publisher.connect(port, connections)
+  // A connection that sends nothing would be cut as a slow client.
+  await publisher.connect(port, batch > 1 ? 1 : Math.min(connections, group.rooms))
   const nextRoom = roomChooser(group.rooms, workload.order ?? 'random')
   const sentAt = new Float64Array(SENT_AT)
   const firstNumber = group.sent[0] ?? 0
