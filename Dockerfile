@@ -15,6 +15,10 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --omit=dev
 
+FROM ${BASE} AS init
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
+
 FROM ${BASE}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -27,6 +31,7 @@ WORKDIR /app
 # Owned by root and run as somebody else: what is compromised cannot change the program.
 COPY --chown=0:0 --chmod=0644 package.json LICENSE ./
 COPY --chown=0:0 --chmod=0644 scripts/healthcheck.mjs scripts/healthcheck.mjs
+COPY --chown=0:0 --from=init /usr/bin/tini-static /usr/bin/tini
 COPY --chown=0:0 --from=dependencies /app/node_modules node_modules
 COPY --chown=0:0 --from=build /app/dist/src dist/src
 COPY --chown=0:0 --from=build /app/dist/plugins dist/plugins
@@ -35,5 +40,8 @@ EXPOSE 3000
 # A number, so that Kubernetes can tell that it is not root.
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["node", "scripts/healthcheck.mjs"]
+# The kernel drops signals for a first process that does not handle them yet, which Node does not for its first 100 ms:
+# with an init as the first process a SIGTERM ends it at any time.
+ENTRYPOINT ["/usr/bin/tini", "--"]
 # Queues of slow readers live outside the heap: the heap gets 60 % of the container's memory, they and the rest 40 %.
 CMD ["node", "--max-old-space-size-percentage=60", "dist/src/server.js"]
