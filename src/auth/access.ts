@@ -122,7 +122,10 @@ export class Access {
     const { gateway } = this.#options
     const other = this.#seats.get(hash)
     // Two may come back at once: the later turn stays, in whatever order they sit down.
-    if (other !== undefined && other.turn > turn) return gateway.disconnect(connection, 'replaced')
+    if (other !== undefined && other.turn > turn) {
+      gateway.disconnect(connection, 'replaced')
+      return
+    }
     if (other !== undefined) gateway.disconnect(other.connection, 'replaced')
     this.#seats.set(hash, { ...seat, connection })
     sink.once('close', () => {
