@@ -1,31 +1,30 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { Cluster, Redis } from 'ioredis'
 import { BusUnavailable, BusUncertain } from './errors.js'
+import { createClient, type Purpose, type RedisClient } from './redis-client.js'
+import { RedisLocator } from './redis-locator.js'
 import { describeRedis, parseRedisUrl, type RedisAddress } from './redis-url.js'
 
-// The only file that knows the Redis library: clients, key names, scripts.
+// Connections, key names, scripts.
 
-/** A client of one Redis, a Sentinel set or a cluster. */
-export type RedisClient = Redis | Cluster
-
-/** How long a command may take, in ms: an answer over HTTP must come within 2 s. */
-export const COMMAND_TIMEOUT_MS = 1_500
-const CONNECT_TIMEOUT_MS = 5_000
-const SILENCE_TIMEOUT_MS = 5_000
-const RETRY_MIN_MS = 100
-const RETRY_MAX_MS = 2_000
+// How often Sentinels are asked whether the primary is still the one: a primary that was cut off from them, and not from
+// here, goes on taking writes that will be lost.
+const WATCH_INTERVAL_MS = 2_000
+const REVIVE_AFTER_MS = 1_000
 
 // Replies that say the command was refused before it did anything.
 const REFUSED =
   /^(READONLY|LOADING|MASTERDOWN|OOM|NOREPLICAS|CLUSTERDOWN|MISCONF|NOAUTH|NOPERM|WRONGPASS|BUSY|TRYAGAIN|MOVED|ASK|DENIED)\b/
+
+// Part of every key and channel, so that a bus lives in one slot of a cluster.
+const HASH_TAG = '{0}'
 
 /** The channels and keys of one bus. They share a hash tag, so that they live in one slot of a cluster. */
 export class RedisNames {
   readonly #base: string
 
   constructor(prefix: string) {
-    this.#base = `${prefix}{0}:`
+    this.#base = `${prefix}${HASH_TAG}:`
   }
 
   /** Hash: life, epoch, seq, replid and lineage of the counter. */
@@ -70,7 +69,11 @@ export class RedisScript {
   }
 
   /** Runs it, and loads it first where the server does not have it. Errors are the client's. */
-  async run(client: RedisClient, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  async run(
+    client: RedisClient['redis'],
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
     try {
       return await client.evalsha(this.#digest, keys.length, ...keys, ...args)
     } catch (error) {
@@ -89,7 +92,7 @@ export function loadScript(moduleUrl: string, ...files: string[]): RedisScript {
 export interface RedisLinkOptions {
   readonly url: string
   /** Told of trouble and its end, for logs; messages hold no credential. */
-  readonly onTrouble?: (error: Error, connection: 'commands' | 'subscriber') => void
+  readonly onTrouble?: (error: Error, connection: Purpose) => void
 }
 
 /**
@@ -104,13 +107,17 @@ export class RedisLink {
   readonly address: RedisAddress
   readonly description: string
   readonly #options: RedisLinkOptions
+  readonly #locator: RedisLocator
   #commands: RedisClient | null = null
   #subscriber: RedisClient | null = null
   readonly #handlers = new Map<string, (message: Buffer) => void>()
   readonly #onSubscribed: (() => void)[] = []
   readonly #onUnsubscribed: (() => void)[] = []
   readonly #onReady: (() => void)[] = []
+  readonly #onClose = new Set<() => void>()
   #isSubscribed = false
+  #watchTimer: NodeJS.Timeout | null = null
+  #isWatching = false
   #isClosed = false
 
   /** @throws TypeError  when the URL is not one; it never quotes the URL */
@@ -118,21 +125,17 @@ export class RedisLink {
     this.#options = options
     this.address = parseRedisUrl(options.url)
     this.description = describeRedis(this.address)
+    this.#locator = new RedisLocator(this.address, HASH_TAG)
   }
 
   /** True while commands can be sent. */
   get isReady(): boolean {
-    return this.#commands?.status === 'ready'
+    return this.#commands?.redis.status === 'ready'
   }
 
   /** True while every channel is subscribed. */
   get isSubscriberReady(): boolean {
     return this.#isSubscribed
-  }
-
-  /** The client for commands, for libraries that need one; `null` before `connect()`. */
-  get commands(): RedisClient | null {
-    return this.#commands
   }
 
   /** Makes messages of `channel` reach `onMessage`; the Buffer is only valid during the call. To be called before `connect()`. */
@@ -160,34 +163,41 @@ export class RedisLink {
    * @throws BusUnavailable  not within `timeoutMs`, or the link was closed
    */
   async whenReady(timeoutMs: number): Promise<void> {
-    const client = this.#commands
-    if (client === null || this.isReady) return
+    const redis = this.#commands?.redis
+    if (redis === undefined || this.isReady) return
+    const unavailable = () => new BusUnavailable(`no connection to Redis at ${this.description}`)
+    if (this.#isClosed) throw unavailable()
     await new Promise<void>((resolve, reject) => {
       const settle = (outcome: () => void) => () => {
         clearTimeout(timer)
-        client.off('ready', succeed)
-        client.off('end', fail)
+        redis.off('ready', succeed)
+        this.#onClose.delete(fail)
         outcome()
       }
       const succeed = settle(resolve)
-      const fail = settle(() => reject(new BusUnavailable(`no connection to Redis at ${this.description}`)))
+      const fail = settle(() => reject(unavailable()))
       const timer = setTimeout(fail, timeoutMs)
-      client.on('ready', succeed)
-      client.on('end', fail)
+      redis.on('ready', succeed)
+      this.#onClose.add(fail)
     })
   }
 
   /** Starts both connections; they come up in the background. */
   connect(options: { subscriber: boolean } = { subscriber: true }): void {
+    if (this.#isClosed) return
     this.#commands = this.#createClient('commands')
-    this.#commands.on('ready', () => {
+    this.#commands.redis.on('ready', () => {
       for (const listener of this.#onReady) listener()
     })
+    if (this.address.kind === 'sentinel') {
+      this.#watchTimer = setInterval(() => void this.#watch(), WATCH_INTERVAL_MS).unref()
+    }
     if (!options.subscriber) return
     this.#subscriber = this.#createClient('subscriber')
-    this.#subscriber.on('ready', () => this.#subscribeAll())
-    this.#subscriber.on('close', () => this.#loseSubscriptions())
-    this.#subscriber.on('messageBuffer', (channel: Buffer, message: Buffer) => {
+    const { redis } = this.#subscriber
+    redis.on('ready', () => void this.#subscribeAll(redis))
+    redis.on('close', () => this.#loseSubscriptions())
+    redis.on('messageBuffer', (channel: Buffer, message: Buffer) => {
       this.#handlers.get(channel.toString('latin1'))?.(message)
     })
   }
@@ -198,10 +208,10 @@ export class RedisLink {
    * @throws BusUncertain    it may have run: the connection died, or no answer came in time
    */
   async run(script: RedisScript, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
-    const client = this.#commands
-    if (client === null || client.status !== 'ready') throw new BusUnavailable('not connected to Redis')
+    const redis = this.#commands?.redis
+    if (redis === undefined || redis.status !== 'ready') throw new BusUnavailable('not connected to Redis')
     try {
-      return await script.run(client, keys, args)
+      return await script.run(redis, keys, args)
     } catch (error) {
       throw asBusError(error)
     }
@@ -212,10 +222,10 @@ export class RedisLink {
    * @returns how many have them
    */
   async waitForReplicas(replicas: number, timeoutMs: number): Promise<number> {
-    const client = this.#commands
-    if (client === null || client.status !== 'ready') throw new BusUncertain('the connection to Redis was lost')
+    const redis = this.#commands?.redis
+    if (redis === undefined || redis.status !== 'ready') throw new BusUncertain('the connection to Redis was lost')
     try {
-      return Number(await client.call('WAIT', replicas, timeoutMs))
+      return Number(await redis.call('WAIT', replicas, timeoutMs))
     } catch (error) {
       throw new BusUncertain(messageOf(error))
     }
@@ -224,20 +234,25 @@ export class RedisLink {
   /** Tears the subscriber down and makes it again: it is connected but what is published does not arrive. */
   renewSubscriber(): void {
     this.#loseSubscriptions()
-    this.#subscriber?.disconnect(true)
+    // Any other state leads to a new connection by itself.
+    if (this.#subscriber?.redis.status === 'ready') this.#subscriber.redis.disconnect(true)
   }
 
   /** Proves to the subscriber's silence timeout that the server lives. */
   pingSubscriber(): void {
-    if (this.#subscriber?.status === 'ready') this.#subscriber.ping().catch(() => {})
+    const redis = this.#subscriber?.redis
+    if (redis?.status === 'ready') redis.ping().catch(() => {})
   }
 
   /** Releases both connections. Idempotent. */
   close(): void {
+    if (this.#isClosed) return
     this.#isClosed = true
     this.#isSubscribed = false
-    this.#commands?.disconnect()
-    this.#subscriber?.disconnect()
+    if (this.#watchTimer !== null) clearInterval(this.#watchTimer)
+    this.#commands?.redis.disconnect()
+    this.#subscriber?.redis.disconnect()
+    for (const listener of [...this.#onClose]) listener()
   }
 
   #loseSubscriptions(): void {
@@ -246,90 +261,73 @@ export class RedisLink {
     for (const listener of this.#onUnsubscribed) listener()
   }
 
-  async #subscribeAll(): Promise<void> {
+  async #subscribeAll(redis: RedisClient['redis']): Promise<void> {
     const channels = [...this.#handlers.keys()]
     try {
-      if (channels.length > 0) await this.#subscriber!.subscribe(...channels)
+      if (channels.length > 0) await redis.subscribe(...channels)
     } catch (error) {
-      // The connection broke again; its next `ready` comes here again.
+      // Should the connection have broken, its next `ready` comes here again.
       if (!this.#isClosed) this.#report(error, 'subscriber')
       this.renewSubscriber()
       return
     }
-    if (this.#isClosed) return
+    // The connection may have broken between the answer and this turn.
+    if (this.#isClosed || redis.status !== 'ready') return
     this.#isSubscribed = true
     for (const listener of this.#onSubscribed) listener()
   }
 
-  #createClient(connection: 'commands' | 'subscriber'): RedisClient {
-    const { kind, tls, username, password, hosts, name, db, sentinelPassword } = this.address
-    const common = {
-      protocol: 2 as const,
-      username,
-      password,
-      db,
-      connectTimeout: CONNECT_TIMEOUT_MS,
-      // A frozen server would otherwise never be noticed; a beat a second keeps a healthy connection from being silent.
-      socketTimeout: SILENCE_TIMEOUT_MS,
-      commandTimeout: COMMAND_TIMEOUT_MS,
-      // Nothing may be sent later than it was asked for, or twice: the caller was told that it failed.
-      enableOfflineQueue: false,
-      autoResendUnfulfilledCommands: false,
-      maxRetriesPerRequest: 0,
-      // A rejected automatic SUBSCRIBE would kill the process; `ready` is the place to subscribe and to catch up.
-      autoResubscribe: false,
-      enableAutoPipelining: connection === 'commands' && kind !== 'cluster',
-      disableClientInfo: true,
-      connectionName: `tidings-${connection}`,
-      retryStrategy: retryDelayMs,
-      // A primary that was demoted: ask again who is the primary.
-      reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-    }
-    const secure = tls ? { tls: {} } : {}
-    let client: RedisClient
-    if (kind === 'cluster') {
-      client = new Cluster([...hosts], {
-        redisOptions: { ...common, ...secure },
-        enableOfflineQueue: false,
-        clusterRetryStrategy: retryDelayMs,
-      })
-    } else if (kind === 'sentinel') {
-      client = new Redis({
-        ...common,
-        ...secure,
-        sentinels: [...hosts],
-        name,
-        role: 'master',
-        sentinelPassword,
-        sentinelRetryStrategy: retryDelayMs,
-        sentinelCommandTimeout: COMMAND_TIMEOUT_MS,
-        enableTLSForSentinelMode: tls,
-        // Hears of a failover from the Sentinels, not only from a broken connection.
-        failoverDetector: true,
-      })
-    } else {
-      client = new Redis({ ...common, ...secure, host: hosts[0]!.host, port: hosts[0]!.port })
-    }
-    client.on('error', (error: unknown) => this.#report(error, connection))
+  #createClient(purpose: Purpose): RedisClient {
+    const client = createClient(this.address, purpose, this.#locator)
+    client.redis.on('error', (error: unknown) => this.#report(error, purpose))
+    // Not to be expected; but a client that gave up would be a gateway without Redis for good.
+    client.redis.on('end', () => {
+      if (!this.#isClosed) setTimeout(() => this.#revive(client), REVIVE_AFTER_MS).unref()
+    })
     return client
   }
 
-  #report(error: unknown, connection: 'commands' | 'subscriber'): void {
-    if (this.#isClosed) return
-    this.#options.onTrouble?.(error instanceof Error ? error : new Error(String(error)), connection)
+  #revive({ redis }: RedisClient): void {
+    if (!this.#isClosed && redis.status === 'end') redis.connect().catch(() => {})
   }
-}
 
-function retryDelayMs(attempt: number): number {
-  return Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(attempt, 10)) * (0.75 + Math.random() * 0.5)
+  // Leaves a primary that is none any more.
+  async #watch(): Promise<void> {
+    if (this.#isWatching) return
+    this.#isWatching = true
+    try {
+      const { host, port } = await this.#locator.locate()
+      for (const client of [this.#commands, this.#subscriber]) {
+        const isElsewhere = client?.server?.host !== host || client.server.port !== port
+        if (client?.redis.status === 'ready' && isElsewhere) client.redis.disconnect(true)
+      }
+    } catch {
+      // Without Sentinels everything stays as it is; connections that break look for them and say so.
+    } finally {
+      this.#isWatching = false
+    }
+  }
+
+  #report(error: unknown, purpose: Purpose): void {
+    if (!this.#isClosed) this.#options.onTrouble?.(withoutCommand(error), purpose)
+  }
 }
 
 function asBusError(error: unknown): Error {
   const message = messageOf(error)
-  const wasRefused = REFUSED.test(message) || message.startsWith("Stream isn't writeable")
-  const wrapped = wasRefused ? new BusUnavailable(`Redis refused: ${message.split(' ')[0]}`) : new BusUncertain(message)
-  wrapped.cause = error
+  // The connection broke a moment ago, and the command was not sent.
+  const wasNotSent = message.startsWith("Stream isn't writeable")
+  const why = wasNotSent ? 'not connected to Redis' : `Redis refused: ${message.split(' ')[0]}`
+  const wrapped = wasNotSent || REFUSED.test(message) ? new BusUnavailable(why) : new BusUncertain(message)
+  wrapped.cause = withoutCommand(error)
   return wrapped
+}
+
+// The library's errors carry the command, and with it event data or the password.
+function withoutCommand(error: unknown): Error {
+  if (!(error instanceof Error)) return new Error(String(error))
+  Reflect.deleteProperty(error, 'command')
+  return error
 }
 
 function messageOf(error: unknown): string {

@@ -1,0 +1,118 @@
+import { connect as connectTcp, isIP } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
+import { AbstractConnector, Redis } from 'ioredis'
+import type { RedisHost, RedisLocator } from './redis-locator.js'
+import type { RedisAddress } from './redis-url.js'
+
+// One kind of client for a single Redis, a Sentinel set and a cluster: a connection to the one server that matters, which is
+// looked up each time the connection is made. A bus lives in one slot, so a cluster is the server that owns that slot. The
+// library's own cluster client repeats commands by itself, which would publish twice, and subscribes behind its user's back;
+// its Sentinel client subscribes to Sentinels in a way that ends the process when one of them breaks off.
+
+// An answer over HTTP must come within 2 s.
+const COMMAND_TIMEOUT_MS = 1_500
+const CONNECT_TIMEOUT_MS = 5_000
+const DISCONNECT_TIMEOUT_MS = 500
+const SILENCE_TIMEOUT_MS = 5_000
+const RETRY_MIN_MS = 100
+const RETRY_MAX_MS = 2_000
+
+// Replies of a server that is no longer the one to talk to.
+const ELSEWHERE = /^(READONLY|MOVED|CLUSTERDOWN|MASTERDOWN)\b/
+
+/** What the connection is for. */
+export type Purpose = 'commands' | 'subscriber'
+
+/** A connection that makes itself anew for as long as it is open; nothing is queued while it is away. */
+export interface RedisClient {
+  readonly redis: Redis
+  /** Where it is or was last connected to, or is about to be. */
+  readonly server: RedisHost | null
+}
+
+/** Connects to the server that `locator` finds in the background, again and again until `redis.disconnect()`. */
+export function createClient(address: RedisAddress, purpose: Purpose, locator: RedisLocator): RedisClient {
+  const { kind, tls, username, password, db } = address
+  let server: RedisHost | null = null
+
+  class LocatedConnector extends AbstractConnector {
+    #stop = new AbortController()
+
+    constructor() {
+      super(DISCONNECT_TIMEOUT_MS)
+    }
+
+    // An end of this by an error would be the end of the client, so it goes on until there is a server.
+    override async connect(emit: (event: string, error: Error) => void) {
+      this.connecting = true
+      this.#stop = new AbortController()
+      const { signal } = this.#stop
+      for (let attempt = 1; ; attempt++) {
+        try {
+          server = await locator.locate()
+        } catch (error) {
+          emit('error', error instanceof Error ? error : new Error(String(error)))
+          await delay(retryDelayMs(attempt), undefined, { signal }).catch(() => {})
+          server = null
+        }
+        if (signal.aborted) throw new Error('Connection is closed.')
+        if (server === null) continue
+        this.stream = tls ? connectTls(tlsOptions(server)) : connectTcp(server)
+        this.stream.once('error', error => {
+          this.firstError = error
+        })
+        return this.stream
+      }
+    }
+
+    // A server that was the primary when somebody last heard of it may have been demoted.
+    override check(info: { role?: string }): boolean {
+      return kind === 'single' || info.role === undefined || info.role === 'master'
+    }
+
+    override disconnect(): void {
+      this.#stop.abort()
+      super.disconnect()
+    }
+  }
+
+  const redis = new Redis({
+    Connector: LocatedConnector,
+    ...(tls ? { tls: {} } : {}),
+    protocol: 2,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    db,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    // A frozen server would otherwise never be noticed; a beat a second keeps a healthy connection from being silent.
+    socketTimeout: SILENCE_TIMEOUT_MS,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    // Nothing may be sent later than it was asked for, or twice: the caller was told that it failed.
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    // A rejected automatic SUBSCRIBE would kill the process; `ready` is the place to subscribe and to catch up.
+    autoResubscribe: false,
+    enableAutoPipelining: purpose === 'commands',
+    disableClientInfo: true,
+    connectionName: `tidings-${purpose}`,
+    retryStrategy: retryDelayMs,
+    reconnectOnError: error => ELSEWHERE.test(error.message),
+  })
+  return {
+    redis,
+    get server() {
+      return server
+    },
+  }
+}
+
+// By its name, where it has one: several servers may stand behind one address.
+function tlsOptions({ host, port }: RedisHost) {
+  return { host, port, ...(isIP(host) === 0 ? { servername: host } : {}) }
+}
+
+function retryDelayMs(attempt: number): number {
+  return Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(attempt, 10)) * (0.75 + Math.random() * 0.5)
+}
