@@ -1,0 +1,37 @@
+// Writes the README's configuration table from the program's own schema. With --check it only says whether they differ.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { ConfigSchema, VARIABLES } from '../dist/src/config.js'
+
+const README = new URL('../README.md', import.meta.url)
+const [START, END] = ['<!-- config:start -->', '<!-- config:end -->']
+
+const text = readFileSync(README, 'utf8')
+const [head, tail] = [text.indexOf(START), text.indexOf(END)]
+if (head < 0 || tail < head) throw new Error(`README.md has no ${START} ... ${END}`)
+const wanted = `${text.slice(0, head)}${START}\n${table()}\n${text.slice(tail)}`
+
+if (!process.argv.includes('--check')) {
+  writeFileSync(README, wanted)
+} else if (wanted !== text) {
+  console.error("the README's configuration table differs from src/config.ts: node scripts/config-table.mjs")
+  process.exitCode = 1
+}
+
+function table() {
+  const rows = VARIABLES.map(({ name, env, description, default: value }) => {
+    const allowed = allowedBy(ConfigSchema.properties[name])
+    return `| \`${env}\` | ${shown(value)} | ${description.replaceAll('|', '\\|')}${allowed === '' ? '' : `; ${allowed}`} |`
+  })
+  return ['| variable | default | |', '| --- | --- | --- |', ...rows].join('\n')
+}
+
+function shown(value) {
+  const text = Array.isArray(value) ? value.join(',') : String(value ?? '')
+  return text === '' ? '-' : `\`${text}\``
+}
+
+function allowedBy({ type, minimum, maximum, anyOf, minLength }) {
+  if (type === 'integer') return `${minimum} to ${maximum}`
+  if (anyOf !== undefined) return anyOf.map(each => `\`${each.const}\``).join(', ')
+  return minLength > 1 ? `at least ${minLength} characters` : ''
+}
