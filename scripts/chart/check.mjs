@@ -16,7 +16,7 @@ const { findContradictions } = await import('./invariants.mjs')
 const { findPromqlErrors } = await import('./promql.mjs')
 const { bad, good } = await import('./matrix.mjs')
 const { findUndescribed, withValuesTable } = await import('./readme.mjs')
-const { loadSchemas } = await import('./schemas.mjs')
+const { findComposeErrors, loadSchemas } = await import('./schemas.mjs')
 const { buildHelm, fetchModules, hasGo, installHadolint, MODULES, renderChart } = await import('./tools.mjs')
 
 let passed = 0
@@ -29,6 +29,7 @@ report(
   withValuesTable(chart) === readFileSync(`${chart}/README.md`, 'utf8') ? [] : ['helm/README.md differs'],
 )
 report('every panel asks PromQL', panelExpressions().flatMap(findPromqlErrors))
+simulateScaling()
 lintDockerfile()
 if (hasGo()) checkRendering()
 else console.log('SKIPPED: there is no Go toolchain to build helm with, so the chart was not rendered')
@@ -42,6 +43,10 @@ function checkRendering() {
   const releases = Object.keys(MODULES).filter(name => name.startsWith('kubernetes '))
   const schemas = releases.map(name => ({ name, validate: loadSchemas(modules[name], modules) }))
   report('an unknown field is found by the schemas', schemas.flatMap(provesStrict))
+  const compose = readFileSync(`${root}compose.yaml`, 'utf8')
+  report('compose.yaml is what Compose understands', findComposeErrors(compose, modules.compose))
+  const misspelt = findComposeErrors(compose.replace('read_only:', 'readonly:'), modules.compose)
+  report('a misspelt line of compose.yaml is found', misspelt.length > 0 ? [] : ['it was not'])
 
   const lint = spawnSync(
     helm,
@@ -100,6 +105,14 @@ function provesStrict({ name, validate }) {
       wrong.push(`${name} takes a ${kind} with unknown fields`)
   }
   return wrong
+}
+
+function simulateScaling() {
+  const picture = `${root}docs/hpa-simulation.svg`
+  const before = readFileSync(picture, 'utf8')
+  const { status, stdout } = spawnSync(process.execPath, [`${root}scripts/hpa-simulation.mjs`], { encoding: 'utf8' })
+  report('a simulated day turns no stream away', status === 0 ? [] : [stdout])
+  report("the operations page's picture is that day", before === readFileSync(picture, 'utf8') ? [] : [picture])
 }
 
 function lintDockerfile() {

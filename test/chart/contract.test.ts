@@ -60,6 +60,17 @@ t.test("the chart's defaults are the gateway's, but for what a cluster needs oth
   }
 })
 
+t.test('every alert has its chapter in the runbook, and every chapter its alert', async t => {
+  const alerts = matches(read('helm/templates/prometheusrule.yaml'), /- alert: (\w+)/g)
+  t.ok(alerts.length > 0)
+  t.same(matches(read('docs/operations.md'), /^### (Tidings\w+)/gm), alerts)
+  const anchors = matches(read('helm/templates/prometheusrule.yaml'), /runbook: docs\/operations\.md#(\w+)/g)
+  t.same(
+    anchors,
+    alerts.map(alert => alert.toLowerCase()),
+  )
+})
+
 t.test('a live gateway', async t => {
   const gateway = await startGateway(t, { API_KEYS: `contract=${API_KEY}`, ADMIN_PORT: '0' })
   const answer = await fetch(`${gateway.adminUrl}/metrics`)
