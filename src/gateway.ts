@@ -298,11 +298,15 @@ export class Gateway implements Publisher {
   }
 
   #startRecovery(connection: Connection, after: Cursor): void {
+    void this.#recover(connection, this.#putInRecovery(connection, after))
+  }
+
+  #putInRecovery(connection: Connection, after: Cursor): Recovery {
     const recovery = new Recovery(after, this.#options.queueLimitBytes / 2)
     connection.recovery = recovery
-    // It reads now. Left here it would be started a second time when the bus is back, and send everything twice.
+    // Left here it would be started a second time when the bus is back, and send everything twice.
     this.#waiting.delete(connection)
-    void this.#recover(connection, recovery)
+    return recovery
   }
 
   // Reads pages until the connection is live. Another recovery in its place, or the end of the connection, stops it.
@@ -371,11 +375,18 @@ export class Gateway implements Publisher {
   #onGap(rooms: readonly string[] | null, reason: GapReason): void {
     const affected =
       rooms === null ? new Map([...this.#hub.connections].map(c => [c, c.rooms])) : this.#followersOf(rooms)
+    const restarted: [Connection, Recovery][] = []
     for (const [connection, lost] of affected) {
       // A recovery under way may have read before the loss: it reads again, and finds what is lost by itself.
-      if (connection.recovery !== null) this.#startRecovery(connection, connection.recovery.after)
+      if (connection.recovery !== null)
+        restarted.push([connection, this.#putInRecovery(connection, connection.recovery.after)])
       else if (connection.isOpen) this.#oweGap(connection, lost, reason)
     }
+    // Behind the events that the bus hands on in this same step: a recovery that memory ended before them would let them pass,
+    // though its reader has a later position already.
+    queueMicrotask(() => {
+      for (const [connection, recovery] of restarted) void this.#recover(connection, recovery)
+    })
     this.#options.log.warn({ reason, rooms: rooms?.length ?? 'all', connections: affected.size }, 'events were lost')
     this.#scheduleFlush()
   }

@@ -14,6 +14,8 @@ const MOVED_TRIES = 4
 
 /** Where the bus is, and what moved since a position. */
 export interface Moved {
+  /** Names the bus's keys: a Redis that lost them begins a new life. */
+  readonly life: string
   /** The bus's current position. */
   readonly position: Cursor
   /** What the position asked about is in the current order: see state.lua. */
@@ -74,7 +76,11 @@ export class RedisReader {
 
   /** Where the bus is, and which rooms moved since `after` (`null`: only where it is). */
   async moved(after: Cursor | null): Promise<Moved> {
-    const answer = await this.#run(movedScript, () => ({ keys: [], args: [after?.epoch ?? '', after?.seq ?? 0] }))
+    let life = ''
+    const answer = await this.#run(movedScript, current => {
+      life = current
+      return { keys: [], args: [after?.epoch ?? '', after?.seq ?? 0] }
+    })
     // Safe: moved.lua returns strings, in this order.
     const [epoch, seq, kind, from, forgotten, ...rooms] = answer as [
       string,
@@ -85,6 +91,7 @@ export class RedisReader {
       ...string[],
     ]
     return {
+      life,
       position: { epoch, seq: Number(seq) },
       kind,
       from: { epoch, seq: Number(from) },

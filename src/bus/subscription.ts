@@ -46,6 +46,8 @@ export class Subscription {
   #hasDropped = false
   // Rises with each reason to start over, so that a catch-up that was overtaken stops.
   #round = 0
+  // The lives of the bus that events may have been handed on from.
+  readonly #lives = new Set<string>()
   /** Catch-ups so far that found something missing or were asked for by a reconnect. */
   catchUps = 0
 
@@ -114,8 +116,9 @@ export class Subscription {
         return
       }
     }
+    // The message itself is not held: the counter, asked after it came, is past it. One that is not past it hears of a counter
+    // that ended, or of none, and would be asked again for ever.
     this.resync()
-    this.#hold(message)
   }
 
   #hold(message: EventsMessage): void {
@@ -140,10 +143,13 @@ export class Subscription {
     try {
       const from = this.#position
       const moved = await reader.moved(from)
-      const backlog =
-        from === null ? { events: [], lost: new Set<string>() } : await this.#readBacklog(moved, isCurrent)
+      // A position that this Redis does not know says nothing about what was handed on of its history before: all, perhaps.
+      // Only of a life that was never met it was nothing.
+      const isReadable = from !== null && (moved.kind !== 'unknown' || !this.#lives.has(moved.life))
+      const backlog = isReadable ? await this.#readBacklog(moved, isCurrent) : { events: [], lost: new Set<string>() }
       if (!isCurrent()) return
       if (from !== null) this.catchUps++
+      this.#lives.add(moved.life)
       sortBySeq(backlog.events)
       this.#position = moved.position
       this.#options.onJump(moved.position.seq)
@@ -206,12 +212,9 @@ export class Subscription {
     const hasDropped = this.#hasDropped
     this.#forgetHeld()
     this.#state = 'live'
-    for (const [i, message] of held.entries()) {
+    for (const message of held) {
       this.#follow(message)
-      if (this.#state !== 'live') {
-        for (const later of held.slice(i + 1)) this.#hold(later)
-        return
-      }
+      if (this.#state !== 'live') return
     }
     if (hasDropped) this.resync()
     else this.#options.subscriber.onReady()

@@ -72,3 +72,19 @@ t.test('a stream that waits for Redis while Redis changes gets what it missed on
     Array.from({ length: 21 }, (_, index) => index + 1),
   )
 })
+
+t.test('a replica whose epoch the next Redis never had tells of the loss and repeats nothing', async t => {
+  const { redis, near } = await startPair(t)
+  const stream = await openStream(t, `${near.url}/v1/stream?user=1&rooms=hub`)
+  for (const data of [1, 2, 3]) await publish(near, data)
+  // As after two failovers, the second one back to a Redis that had not heard of the epoch in between.
+  const [state] = (await redis.command('KEYS', '*state')) as string[]
+  await redis.command('HSET', `${state}`, 'epoch', 'stranger', 'lineage', '')
+  await stream.next('stream.gap')
+  await publish(near, 4)
+  await stream.waitFor(({ events }) => events.some(({ data }) => data === '4'), 15_000, 'the last event')
+  t.same(
+    stream.events.map(({ type, data }) => (type === 'tick' ? data : type)),
+    ['stream.open', '1', '2', '3', 'stream.gap', '4'],
+  )
+})

@@ -225,3 +225,24 @@ t.test('close ends every stream, cuts those that do not take their last bytes, a
   await settle()
   t.match(late.sink.blocks, [{ event: 'stream.close', data: /"shutdown"/ }])
 })
+
+t.test(
+  'a resume that is ahead of its replica gets no event at or before its position when the replica catches up',
+  async t => {
+    const { bus, open } = await start(t)
+    bus.position = at(10)
+    const { sink } = open({ after: at(5) })
+    bus.asked[0]!.answer({ lost: ['room', '*', 'user:1'], upTo: at(2, 'new') })
+    await settle()
+    t.match(sink.blocks[0], { event: 'stream.open', id: 'new-2', data: /"resumed":false/ })
+    // Now the replica finds out, and its memory can answer at once.
+    bus.position = at(2, 'new')
+    bus.replay = () => ({ events: [], lost: [], upTo: at(2, 'new'), hasMore: false }) as never
+    bus.subscriber.onGap(null, 'reset')
+    bus.subscriber.onEvents([1, 2].map(seq => eventAt(seq, 'room', { cursor: at(seq, 'new') })))
+    await settle()
+    bus.deliver(eventAt(3, 'room', { cursor: at(3, 'new') }))
+    await settle()
+    t.same(sink.data, ['3'])
+  },
+)
