@@ -20,9 +20,13 @@ if (!process.argv.includes('--check')) {
 function table() {
   const rows = VARIABLES.map(({ name, env, description, default: value }) => {
     const allowed = allowedBy(ConfigSchema.properties[name])
-    return `| \`${env}\` | ${shown(value)} | ${description.replaceAll('|', '\\|')}${allowed === '' ? '' : `; ${allowed}`} |`
+    return [`\`${env}\``, shown(value), `${description.replaceAll('|', '\\|')}${allowed === '' ? '' : `; ${allowed}`}`]
   })
-  return ['| variable | default | |', '| --- | --- | --- |', ...rows].join('\n')
+  const all = [['variable', 'default', ''], ...rows]
+  const widths = [0, 1, 2].map(column => Math.max(...all.map(row => row[column].length)))
+  const line = cells => `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`
+  // As the formatter wants it: blank lines around, columns in line.
+  return ['', line(all[0]), line(widths.map(width => '-'.repeat(width))), ...rows.map(line), ''].join('\n')
 }
 
 function shown(value) {
