@@ -13,10 +13,13 @@ import { OTHERS_CPU } from './session.mjs'
 
 /** A run during which others used more than this much of a core counts only if there is no calmer one. */
 const DISTURBED_PERCENT = 10
+/** What --quick takes unless told otherwise: no long waits, no peers beyond the fastest one. */
+const QUICK_SCENARIOS = SCENARIOS.map(({ name }) => name).filter(name => !['curves', 'heartbeats'].includes(name))
+const QUICK_PEERS = ['tidings', 'tidings (redis)', 'nchan']
 
 const options = readOptions(process.argv.slice(2))
-const scenarios = chosen('scenario', SCENARIOS, options.scenarios)
-const peers = chosen('peer', PEERS, options.peers)
+const scenarios = chosen('scenario', SCENARIOS, options.scenarios ?? (options.quick ? QUICK_SCENARIOS : undefined))
+const peers = chosen('peer', PEERS, options.peers ?? (options.quick ? QUICK_PEERS : undefined))
 
 if (options.list) {
   for (const { name, title } of SCENARIOS) say(`${name.padEnd(12)} ${title}`)

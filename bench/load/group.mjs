@@ -31,6 +31,8 @@ export class Group {
   opened = 0
   /** Streams that the server ended. */
   ended = 0
+  /** Streams that were told that what follows may not be all they missed, and gaps announced: a loss, but not a silent one. */
+  announced = 0
   failure = ''
   returns = false
   isStopping = false
@@ -191,6 +193,7 @@ export class Group {
   #greet(index, socket, received) {
     const step = this.#protocol.greet(received)
     if (step === 'open') {
+      if (received.includes('"resumed":false')) this.announced++
       this.#greetings[index] = null
       this.opened++
       this.#onOpened()
@@ -216,6 +219,7 @@ export class Group {
    */
   #keepId(index, length) {
     const text = SHARED.toString('latin1', 0, length)
+    if (text.includes('event: stream.gap')) this.announced++
     const at = text.lastIndexOf('id: ')
     const end = at === -1 ? -1 : text.indexOf('\n', at)
     if (end !== -1) this.#lastIds[index] = text.slice(at + 4, end).trim()

@@ -4,6 +4,9 @@ import { publish, quiet } from './workload.mjs'
 
 // The process that holds the sockets. It does what the bench's own process asks for, one call at a time, and answers.
 
+/** How long a storm may stand still before what is missing counts as lost. */
+const SILENCE_MS = 10_000
+
 /** @type {Map<string, Group>} */
 const groups = new Map()
 
@@ -33,13 +36,20 @@ const calls = {
     const { ledger } = returning
     returning.returns = true
     ledger.reset()
+    returning.announced = 0
     const expected = returning.sockets.length * missed
     const start = performance.now()
     const opened = returning.open(concurrency).then(
       () => performance.now(),
       () => Number.NaN,
     )
-    while (ledger.delivered < expected && performance.now() - start < withinSeconds * 1000) {
+    let seen = { delivered: 0, at: start }
+    while (
+      ledger.delivered < expected &&
+      performance.now() - seen.at < SILENCE_MS &&
+      performance.now() - start < withinSeconds * 1000
+    ) {
+      if (ledger.delivered !== seen.delivered) seen = { delivered: ledger.delivered, at: performance.now() }
       await new Promise(resolve => setTimeout(resolve, 5))
     }
     const seconds = (performance.now() - start) / 1000
@@ -52,6 +62,7 @@ const calls = {
       lost: ledger.lost,
       repeated: ledger.repeated,
       turnedAway: returning.ended,
+      announced: returning.announced,
       failure: returning.failure,
     }
   },

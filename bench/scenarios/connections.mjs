@@ -111,7 +111,7 @@ async function openIdle(context, server, load, group, connections, firstUser = 0
 async function settledBytes(server) {
   let last = 0
   let calm = 0
-  for (let i = 0; i < 30 && calm < 6; i++) {
+  for (let i = 0; i < 30 && calm < 4; i++) {
     const bytes = server.processes.reduce((sum, { pid }) => sum + residentBytes(pid), 0)
     calm = Math.abs(bytes - last) < 0.005 * bytes ? calm + 1 : 0
     last = bytes

@@ -63,6 +63,7 @@ async function stormOver(context, id, rooms) {
         ...shares,
         'all open s': result.openSeconds,
         'turned away': result.turnedAway,
+        'losses announced': result.announced,
         'live p99 before ms': calm.lastSocket.p99,
       }
       return [
