@@ -3,6 +3,7 @@ import { Value } from '@sinclair/typebox/value'
 import { parseApiKeys } from './auth/api-keys.js'
 import { publicKeyProblem } from './auth/public-key.js'
 import { InvalidConfig } from './errors.js'
+import { redisUrlProblem } from './redis-url.js'
 import { trustOf } from './trust-proxy.js'
 
 // One schema: names, defaults, limits and the README's table come from here. `env` is the variable's name; embedding
@@ -233,6 +234,10 @@ function contradictions(config: Config, nameOf: NameOf): string[] {
     config.adapter === 'memory' && config.redisUrl !== undefined,
     `${url} is set but ${adapter} is 'memory'; set ${adapter} to 'redis' or remove ${url}`,
   )
+  if (config.redisUrl !== undefined) {
+    const problem = redisUrlProblem(config.redisUrl)
+    say(problem !== null, `${url} is no Redis URL: ${problem}`)
+  }
   say(
     config.adapter === 'memory' && config.redisWaitReplicas > 0,
     `${nameOf('redisWaitReplicas')} is ${config.redisWaitReplicas} but ${adapter} is 'memory', which has no replicas`,

@@ -13,6 +13,7 @@ export interface RedisAddress {
 }
 
 const URL_PARTS = /^(rediss?)(?:\+(sentinel|cluster))?:\/\/(?:([^@/]*)@)?([^/?]*)(\/[^?]*)?(\?.*)?$/
+const NOT_ENCODED = 'user and password must be percent-encoded'
 const DEFAULT_PORT = 6_379
 const DEFAULT_SENTINEL_PORT = 26_379
 
@@ -22,6 +23,8 @@ const DEFAULT_SENTINEL_PORT = 26_379
  * @throws TypeError  says what is wrong, never the URL itself: it may hold a password
  */
 export function parseRedisUrl(url: string): RedisAddress {
+  // Cut at the wrong place, the rest of a password would pass for a host, and be logged as one.
+  if (/@.*@|[/?#].*@/.test(url.replace(/^[a-z+]*:\/*/, ''))) throw new TypeError(NOT_ENCODED)
   const parts = URL_PARTS.exec(url)
   if (parts === null)
     throw new TypeError('it must be redis://host:port, redis+sentinel://host,host/name or redis+cluster://host,host')
@@ -33,7 +36,7 @@ export function parseRedisUrl(url: string): RedisAddress {
   if (kind === 'sentinel' && name === undefined)
     throw new TypeError("a Sentinel URL must end with the primary's name: redis+sentinel://host,host/name")
   const db = segments[0] ?? '0'
-  if (!/^\d{1,5}$/.test(db)) throw new TypeError(`the database must be a number, not '${db}'`)
+  if (!/^\d{1,5}$/.test(db)) throw new TypeError('the database must be a number')
   if (kind === 'cluster' && db !== '0') throw new TypeError('a cluster has no database but 0')
   const sentinelPassword = new URLSearchParams(query).get('sentinelPassword') ?? undefined
   const defaultPort = kind === 'sentinel' ? DEFAULT_SENTINEL_PORT : DEFAULT_PORT
@@ -46,6 +49,16 @@ export function parseRedisUrl(url: string): RedisAddress {
     name,
     db: Number(db),
     sentinelPassword,
+  }
+}
+
+/** What is wrong with a URL, without quoting it; `null` when nothing is. */
+export function redisUrlProblem(url: string): string | null {
+  try {
+    parseRedisUrl(url)
+    return null
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
   }
 }
 
@@ -67,14 +80,14 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    throw new TypeError('user and password must be percent-encoded')
+    throw new TypeError(NOT_ENCODED)
   }
 }
 
 function readHosts(text: string, kind: RedisAddress['kind'], defaultPort: number): { host: string; port: number }[] {
-  const hosts = text.split(',').map(each => {
+  const hosts = text.split(',').map((each, i) => {
     const match = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+)(?::(\d{1,5}))?$/.exec(each.trim())
-    if (match === null) throw new TypeError(`'${each.slice(0, 80)}' must be host or host:port`)
+    if (match === null) throw new TypeError(`host ${i + 1} must be host or host:port`)
     const port = match[2] === undefined ? defaultPort : Number(match[2])
     if (port < 1 || port > 65_535) throw new TypeError(`port ${port} must be 1-65535`)
     return { host: match[1]!.replace(/^\[|\]$/g, ''), port }
