@@ -114,7 +114,8 @@ export class RedisLink {
   readonly #onSubscribed: (() => void)[] = []
   readonly #onUnsubscribed: (() => void)[] = []
   readonly #onReady: (() => void)[] = []
-  readonly #onClose = new Set<() => void>()
+  // Each looks whether commands can be sent, and settles.
+  readonly #waiting = new Set<() => void>()
   #isSubscribed = false
   #watchTimer: NodeJS.Timeout | null = null
   #isWatching = false
@@ -130,7 +131,7 @@ export class RedisLink {
 
   /** True while commands can be sent. */
   get isReady(): boolean {
-    return this.#commands?.redis.status === 'ready'
+    return !this.#isClosed && this.#commands?.redis.status === 'ready'
   }
 
   /** True while every channel is subscribed. */
@@ -163,22 +164,18 @@ export class RedisLink {
    * @throws BusUnavailable  not within `timeoutMs`, or the link was closed
    */
   async whenReady(timeoutMs: number): Promise<void> {
-    const redis = this.#commands?.redis
-    if (redis === undefined || this.isReady) return
+    if (this.#commands === null || this.isReady) return
     const unavailable = () => new BusUnavailable(`no connection to Redis at ${this.description}`)
     if (this.#isClosed) throw unavailable()
     await new Promise<void>((resolve, reject) => {
-      const settle = (outcome: () => void) => () => {
+      const settle = () => {
         clearTimeout(timer)
-        redis.off('ready', succeed)
-        this.#onClose.delete(fail)
-        outcome()
+        this.#waiting.delete(settle)
+        if (this.isReady) resolve()
+        else reject(unavailable())
       }
-      const succeed = settle(resolve)
-      const fail = settle(() => reject(unavailable()))
-      const timer = setTimeout(fail, timeoutMs)
-      redis.on('ready', succeed)
-      this.#onClose.add(fail)
+      const timer = setTimeout(settle, timeoutMs)
+      this.#waiting.add(settle)
     })
   }
 
@@ -187,6 +184,7 @@ export class RedisLink {
     if (this.#isClosed) return
     this.#commands = this.#createClient('commands')
     this.#commands.redis.on('ready', () => {
+      for (const settle of [...this.#waiting]) settle()
       for (const listener of this.#onReady) listener()
     })
     if (this.address.kind === 'sentinel') {
@@ -252,7 +250,7 @@ export class RedisLink {
     if (this.#watchTimer !== null) clearInterval(this.#watchTimer)
     this.#commands?.redis.disconnect()
     this.#subscriber?.redis.disconnect()
-    for (const listener of [...this.#onClose]) listener()
+    for (const settle of [...this.#waiting]) settle()
   }
 
   #loseSubscriptions(): void {
