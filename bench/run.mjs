@@ -9,7 +9,7 @@ import { delay, machineCpuMicros } from './processes.mjs'
 import { format } from './report/table.mjs'
 import { reportOf, writeResults } from './report/write.mjs'
 import { SCENARIOS } from './scenarios/scenarios.mjs'
-import { OTHERS_CPU } from './session.mjs'
+import { OTHERS_CPU, problemOf } from './session.mjs'
 
 /** A run during which others used more than this much of a core counts only if there is no calmer one. */
 const DISTURBED_PERCENT = 10
@@ -88,7 +88,7 @@ async function runOnce(scenario, peer) {
     const context = { peer, folder, n: options.numbers, known, ...(profile !== undefined && { profile }) }
     for (const figure of await scenario.run(context)) keep(peer.name, figure)
   } catch (error) {
-    const problem = /** @type {Error} */ (error).message
+    const problem = problemOf({ failure: /** @type {Error} */ (error).message }).problem ?? ''
     keep(peer.name, { id: `${scenario.name}.failed`, value: Number.NaN, problem })
   }
 }

@@ -88,7 +88,13 @@ export async function measured(server, load, act) {
  * @returns {{ problem?: string }}
  */
 export function problemOf({ missing = 0, lost = 0, repeated = 0, failure = '' }) {
-  if (failure !== '') return { problem: failure.split('\r\n').at(-1)?.slice(0, 200) || failure.slice(0, 200) }
+  if (failure !== '') return { problem: oneLine(failure) }
   if (missing === 0 && lost === 0 && repeated === 0) return {}
   return { problem: `${missing} missing, ${lost} skipped, ${repeated} repeated or out of order` }
+}
+
+/** An HTTP answer's status line and the beginning of its body, or any other text in one line. @param {string} text */
+function oneLine(text) {
+  const [head = '', body = ''] = text.split('\r\n\r\n')
+  return `${head.split('\r\n')[0]} ${body}`.slice(0, 250).trim()
 }

@@ -1,9 +1,11 @@
 // @ts-check
-import { residentBytes } from '../processes.mjs'
+import { delay, residentBytes } from '../processes.mjs'
 import { problemOf, speaking, withServer } from '../session.mjs'
 
 const FLOOD_BYTES = 32_768
 const FLOOD_RATE = 20
+/** What the kernel holds for a stalled reader, some megabytes each, is read in this time. */
+const DRAIN_MS = 4000
 
 /** @type {import('../session.mjs').Scenario} */
 export const slow = {
@@ -46,6 +48,9 @@ export const slow = {
         }),
       ])
       clearInterval(watch)
+      // A socket that is not read does not learn that it was ended.
+      await load.ask('read', { group: 'stalled', isReading: true })
+      await delay(DRAIN_MS)
       const { ended } = await load.ask('state', { group: 'stalled' })
 
       const detail = {
