@@ -22,11 +22,14 @@ const { buildHelm, fetchModules, hasGo, installHadolint, MODULES, renderChart } 
 let passed = 0
 let failed = 0
 
-if (process.argv.includes('--write')) writeFileSync(`${chart}/README.md`, withValuesTable(chart))
+if (process.argv.includes('--write')) {
+  writeFileSync(`${chart}/README.md`, withValuesTable(chart))
+  spawnSync('npx', ['biome', 'format', '--write', 'helm/README.md'], { cwd: root })
+}
 report('every value is described', findUndescribed(chart))
 report(
   "the README's table of values is up to date (check.mjs --write renews it)",
-  withValuesTable(chart) === readFileSync(`${chart}/README.md`, 'utf8') ? [] : ['helm/README.md differs'],
+  isSameText(withValuesTable(chart), readFileSync(`${chart}/README.md`, 'utf8')) ? [] : ['helm/README.md differs'],
 )
 report('every panel asks PromQL', panelExpressions().flatMap(findPromqlErrors))
 simulateScaling()
@@ -128,6 +131,12 @@ function lintDockerfile() {
 function panelExpressions() {
   const { panels } = JSON.parse(readFileSync(`${chart}/dashboards/tidings.json`, 'utf8'))
   return panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr))
+}
+
+/** The formatter pads the columns of tables. */
+function isSameText(a, b) {
+  const unpadded = text => text.replaceAll(/ +/g, ' ').replaceAll(/-{3,}/g, '---')
+  return unpadded(a) === unpadded(b)
 }
 
 function report(sentence, wrong) {

@@ -90,7 +90,7 @@ t.test('a live gateway', async t => {
   })
 
   t.test('has the metrics of the operations page and no others of its own', async t => {
-    const documented = matches(read('docs/operations.md'), /^\| `(tidings_[a-z_]+)` \|/gm)
+    const documented = matches(read('docs/operations.md'), /^\| `(tidings_[a-z_]+)` +\|/gm)
     t.same(matches(text, /^# TYPE (tidings_[a-z_]+) /gm).sort(), documented.sort())
   })
 
