@@ -35,6 +35,8 @@ export interface ConnectionOptions {
   /** When the viewer's credential ends and was made, in ms since 1970; `null` for never, and for unknown. */
   readonly expiresAt: number | null
   readonly issuedAt: number | null
+  /** When it is to end for its age, in ms of the monotonic clock. */
+  readonly retiresAt: number
   /** Ms on a monotonic clock. */
   readonly now: () => number
 }
@@ -58,9 +60,9 @@ export class Connection {
   recovery: Recovery | null = null
   /** When something was last written, in ms of the monotonic clock. */
   lastWriteAt: number
-  readonly openedAt: number
   readonly expiresAt: number | null
   readonly issuedAt: number | null
+  readonly retiresAt: number
   /** True once `stream.expiring` was sent; the gateway's. */
   wasToldOfExpiry = false
   #sink: Writable
@@ -78,10 +80,10 @@ export class Connection {
     this.#sink = options.sink
     this.#queueLimitBytes = options.queueLimitBytes
     this.#now = options.now
-    this.openedAt = options.now()
     this.expiresAt = options.expiresAt
     this.issuedAt = options.issuedAt
-    this.lastWriteAt = this.openedAt
+    this.retiresAt = options.retiresAt
+    this.lastWriteAt = options.now()
   }
 
   /** True once `stream.open` was sent and until the end begins. */

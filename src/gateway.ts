@@ -1,22 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
-import type { Bus, BusCounts, BusHealth, GapReason, Replay } from './bus/bus.js'
+import type { Bus, BusCounts, BusHealth, GapReason } from './bus/bus.js'
 import { type CloseReason, Connection, encodeClose } from './connection.js'
-import { type Cursor, formatCursor, isAfter } from './cursor.js'
-import { BusUnavailable } from './errors.js'
+import { createCounts, type GatewayCounts } from './counts.js'
+import { type Cursor, formatCursor } from './cursor.js'
 import { type Draft, EVERYONE, type Event, type Published } from './event.js'
-import { encodeControl, encodeEvent, encodeHeartbeat } from './frame.js'
-import { Hub, type HubCounts } from './hub.js'
+import { Hub } from './hub.js'
+import type { Log } from './log.js'
 import { createPublisher, type Publisher } from './publisher.js'
-import { Recovery } from './recovery.js'
-
-/** The part of a logger that the gateway uses; pino's. */
-export interface Log {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
+import { Resumer } from './resumer.js'
+import { tendConnections } from './upkeep.js'
 
 /** Limits and surroundings of a gateway. */
 export interface GatewayOptions {
@@ -50,28 +43,9 @@ export interface AttachRequest {
   readonly issuedAt?: number | null
 }
 
-/** What the gateway counted since it started. */
-export interface GatewayCounts extends HubCounts {
-  opened: number
-  /** Ended connections by reason. */
-  closed: Record<CloseReason | 'gone', number>
-  /** Opened streams by what they were told: a first visit, everything missed follows, something may be lost. */
-  resumed: { first: number; whole: number; lost: number }
-  /** Events published here; repeated keys are not. */
-  published: number
-  /** Events that came from the bus, followed here or not. */
-  received: number
-  /** `stream.gap` events by reason. */
-  gaps: Record<GapReason, number>
-}
-
 const SWEEP_INTERVAL_MS = 1_000
 const STUCK_GRACE_MS = 5_000
-const EXPIRING_MS = 60_000
-const RECOVERY_STALL_MS = 30_000
 const DRAIN_STEP_MS = 50
-// The field names, the position and what else a frame has around type and data.
-const FRAME_OVERHEAD_BYTES = 100
 const RETRY_MIN_MS = 500
 const RETRY_SPREAD_MS = 4_500
 
@@ -91,20 +65,10 @@ export class Gateway implements Publisher {
   readonly #options: GatewayOptions
   readonly #bus: Bus
   readonly #hub: Hub
-  readonly #counts = {
-    opened: 0,
-    closed: { gone: 0, slow: 0, shutdown: 0, expired: 0, revoked: 0, replaced: 0, 'max-age': 0, overloaded: 0 },
-    resumed: { first: 0, whole: 0, lost: 0 },
-    published: 0,
-    received: 0,
-    gaps: { history: 0, reset: 0, failover: 0 },
-  }
+  readonly #resumer: Resumer
+  readonly #counts = createCounts()
   /** Ended, but their last bytes are still on the way. */
   readonly #ending = new Set<Connection>()
-  /** Wait for the bus before they can open or read on. */
-  readonly #waiting = new Set<Connection>()
-  /** When each connection is to end for its age, in ms of the monotonic clock. */
-  readonly #deadlines = new WeakMap<Connection, number>()
   #sweepTimer: NodeJS.Timeout | null = null
   #flushScheduled = false
   #isLeaving = false
@@ -114,6 +78,8 @@ export class Gateway implements Publisher {
     this.#options = options
     this.#bus = options.bus
     this.#hub = new Hub(connection => this.disconnect(connection, 'slow'))
+    const scheduleFlush = () => this.#scheduleFlush()
+    this.#resumer = new Resumer({ ...options, hub: this.#hub, counts: this.#counts, scheduleFlush })
     const publisher = createPublisher(drafts => this.publishDrafts(drafts), options.maxEventBytes)
     this.emit = publisher.emit
     this.broadcast = publisher.broadcast
@@ -127,7 +93,7 @@ export class Gateway implements Publisher {
     await this.#bus.connect({
       onEvents: events => this.#onEvents(events),
       onGap: (rooms, reason) => this.#onGap(rooms, reason),
-      onReady: () => this.#onReady(),
+      onReady: () => this.#resumer.retry(),
       followedRooms: () => this.#hub.followedRooms(),
       isFollowed: room => this.#hub.followers(room) !== undefined,
     })
@@ -185,8 +151,9 @@ export class Gateway implements Publisher {
   attach(request: AttachRequest): Connection {
     const { userId, envelope, sink, after, expiresAt = null, issuedAt = null, id = randomUUID() } = request
     const rooms = [...new Set([`user:${userId}`, EVERYONE, ...request.rooms])]
-    const { queueLimitBytes } = this.#options
-    const made = { id, userId, rooms, envelope, sink, queueLimitBytes, expiresAt, issuedAt, now }
+    const { queueLimitBytes, connectionMaxAgeMs } = this.#options
+    const retiresAt = now() + jittered(connectionMaxAgeMs)
+    const made = { id, userId, rooms, envelope, sink, queueLimitBytes, expiresAt, issuedAt, retiresAt, now }
     const connection = new Connection(made)
     // Left while it was checked: its 'close' will not come any more, so nothing may hold it.
     if (sink.destroyed) {
@@ -200,10 +167,8 @@ export class Gateway implements Publisher {
       return connection
     }
     this.#counts.opened++
-    this.#deadlines.set(connection, connection.openedAt + jittered(this.#options.connectionMaxAgeMs))
     this.#hub.add(connection)
-    if (after === null) this.#openFirst(connection)
-    else this.#resume(connection, after)
+    this.#resumer.open(connection, after)
     this.#options.log.info({ userId, connectionId: connection.id, rooms: rooms.length }, 'connection opened')
     return connection
   }
@@ -231,7 +196,7 @@ export class Gateway implements Publisher {
     if (connection.isEnded) return
     connection.close(reason, retryMs)
     this.#hub.remove(connection)
-    this.#waiting.delete(connection)
+    this.#resumer.forget(connection)
     this.#ending.add(connection)
   }
 
@@ -276,86 +241,11 @@ export class Gateway implements Publisher {
   #detach(connection: Connection): void {
     this.#hub.remove(connection)
     this.#ending.delete(connection)
-    this.#waiting.delete(connection)
+    this.#resumer.forget(connection)
     connection.markClosed()
     this.#counts.closed[connection.endReason]++
     const { userId, id, endReason } = connection
     this.#options.log.info({ userId, connectionId: id, reason: endReason }, 'connection closed')
-  }
-
-  #openFirst(connection: Connection): void {
-    const { position } = this.#bus
-    if (position === null) this.#waiting.add(connection)
-    else {
-      this.#counts.resumed.first++
-      connection.open(null, position, this.#options.heartbeatMs)
-    }
-  }
-
-  #resume(connection: Connection, after: Cursor | 'unknown'): void {
-    // An id that no bus ever gave: asks like a position of an unknown epoch, which is never called whole.
-    this.#startRecovery(connection, after === 'unknown' ? { epoch: '', seq: 0 } : after)
-  }
-
-  #startRecovery(connection: Connection, after: Cursor): void {
-    void this.#recover(connection, this.#putInRecovery(connection, after))
-  }
-
-  #putInRecovery(connection: Connection, after: Cursor): Recovery {
-    const recovery = new Recovery(after, this.#options.queueLimitBytes / 2)
-    connection.recovery = recovery
-    // Left here it would be started a second time when the bus is back, and send everything twice.
-    this.#waiting.delete(connection)
-    return recovery
-  }
-
-  // Reads pages until the connection is live. Another recovery in its place, or the end of the connection, stops it.
-  async #recover(connection: Connection, recovery: Recovery): Promise<void> {
-    const isCurrent = () => connection.recovery === recovery && !connection.isEnded
-    while (isCurrent() && recovery.isReading) {
-      let page: Replay
-      try {
-        const answer = this.#bus.replay(recovery.after, connection.rooms)
-        page = answer instanceof Promise ? await answer : answer
-      } catch (error) {
-        if (!(error instanceof BusUnavailable)) {
-          this.#options.log.error({ err: error, connectionId: connection.id }, 'reading history failed')
-        }
-        if (isCurrent()) this.#waiting.add(connection)
-        return
-      }
-      if (!isCurrent()) return
-      const step = recovery.take(firstSlice(page, this.#options.queueLimitBytes / 4), this.#bus.position)
-      const { frames, unsendable } = encodeAll(step.events, connection.envelope)
-      if (unsendable.length > 0)
-        this.#options.log.error({ rooms: unsendable }, 'history holds events that cannot be sent')
-      const lost = [...new Set([...step.lost, ...unsendable])]
-      this.#announce(connection, lost, step.isLive && frames.length === 0 ? recovery.after : null)
-      for (const frame of frames) this.#hub.owe(connection, frame)
-      this.#hub.flushOne(connection)
-      // The hub keeps a list of whom it owed in this tick; without a flush it would keep the connection.
-      this.#scheduleFlush()
-      // A long backlog goes out at the reader's pace. The last slice must not wait: live events may follow it at once.
-      if (!step.isLive) await connection.drained()
-    }
-    if (isCurrent()) this.#endRecovery(connection)
-  }
-
-  #announce(connection: Connection, lost: readonly string[], id: Cursor | null): void {
-    if (connection.isOpen) {
-      if (lost.length > 0) this.#oweGap(connection, lost, 'history')
-      return
-    }
-    this.#counts.resumed[lost.length === 0 ? 'whole' : 'lost']++
-    connection.open(lost.length === 0, id, this.#options.heartbeatMs)
-  }
-
-  // The recovery may only go when this replica's live events are past what was read: it drops them until then.
-  #endRecovery(connection: Connection): void {
-    const { recovery } = connection
-    const { position } = this.#bus
-    if (recovery === null || recovery.isReading || position === null) return
-    if (position.epoch === recovery.after.epoch && !isAfter(recovery.after, position)) connection.recovery = null
   }
 
   #onEvents(events: readonly Event[]): void {
@@ -375,18 +265,7 @@ export class Gateway implements Publisher {
   #onGap(rooms: readonly string[] | null, reason: GapReason): void {
     const affected =
       rooms === null ? new Map([...this.#hub.connections].map(c => [c, c.rooms])) : this.#followersOf(rooms)
-    const restarted: [Connection, Recovery][] = []
-    for (const [connection, lost] of affected) {
-      // A recovery under way may have read before the loss: it reads again, and finds what is lost by itself.
-      if (connection.recovery !== null)
-        restarted.push([connection, this.#putInRecovery(connection, connection.recovery.after)])
-      else if (connection.isOpen) this.#oweGap(connection, lost, reason)
-    }
-    // Behind the events that the bus hands on in this same step: a recovery that memory ended before them would let them pass,
-    // though its reader has a later position already.
-    queueMicrotask(() => {
-      for (const [connection, recovery] of restarted) void this.#recover(connection, recovery)
-    })
+    this.#resumer.tellGaps(affected, reason)
     this.#options.log.warn({ reason, rooms: rooms?.length ?? 'all', connections: affected.size }, 'events were lost')
     this.#scheduleFlush()
   }
@@ -403,20 +282,6 @@ export class Gateway implements Publisher {
     return affected
   }
 
-  // Without an id: the position is moved by what follows, which the reader does not have yet.
-  #oweGap(connection: Connection, rooms: readonly string[], reason: GapReason): void {
-    this.#counts.gaps[reason]++
-    this.#hub.owe(connection, encodeControl('stream.gap', { rooms, reason }))
-  }
-
-  #onReady(): void {
-    for (const connection of [...this.#waiting]) {
-      this.#waiting.delete(connection)
-      if (connection.recovery === null) this.#openFirst(connection)
-      else void this.#recover(connection, connection.recovery)
-    }
-  }
-
   #scheduleFlush(): void {
     if (this.#flushScheduled || !this.#hub.isOwing) return
     this.#flushScheduled = true
@@ -427,73 +292,15 @@ export class Gateway implements Publisher {
     })
   }
 
-  // The only timer: heartbeats, ages, stuck readers and second tries of all connections.
+  // The only timer.
   #sweep(): void {
-    const time = now()
-    const { position } = this.#bus
-    const heartbeat = position === null ? null : encodeHeartbeat(position)
-    const silentSince = time - this.#options.heartbeatMs
-    // The wall clock, looked at anew each time: it may be set, and a credential's end means what it says then.
-    const wallTime = Date.now()
-    for (const connection of this.#hub.connections) {
-      if (connection.recovery !== null) this.#endRecovery(connection)
-      if (connection.expiresAt !== null && this.#expire(connection, connection.expiresAt - wallTime)) continue
-      if (time >= this.#deadlines.get(connection)!) this.disconnect(connection, 'max-age')
-      else if (
-        connection.recovery !== null &&
-        connection.isBackedUp &&
-        connection.lastWriteAt < time - RECOVERY_STALL_MS
-      ) {
-        this.disconnect(connection, 'slow')
-      } else if (connection.lastWriteAt <= silentSince && connection.owed === null && !connection.isBackedUp) {
-        if (connection.isOpen && connection.recovery === null && heartbeat !== null) connection.write(heartbeat)
-        else connection.writeComment()
-      }
-    }
+    for (const connection of this.#hub.connections) if (connection.recovery !== null) this.#resumer.settle(connection)
+    const { heartbeatMs } = this.#options
+    const disconnect = (connection: Connection, reason: CloseReason) => this.disconnect(connection, reason)
+    tendConnections({ hub: this.#hub, heartbeatMs, disconnect }, now(), Date.now(), this.#bus.position)
     for (const connection of this.#ending) connection.destroyIfStuck(STUCK_GRACE_MS)
-    if (this.#waiting.size > 0 && this.#bus.health().status === 'ok') this.#onReady()
+    if (this.#resumer.isWaitedFor && this.#bus.health().status === 'ok') this.#resumer.retry()
   }
-
-  // A minute before the end the reader is told once, so that it can come with a new credential.
-  #expire(connection: Connection, leftMs: number): boolean {
-    if (leftMs <= 0) {
-      this.disconnect(connection, 'expired')
-      return true
-    }
-    if (leftMs <= EXPIRING_MS && connection.isOpen && !connection.wasToldOfExpiry) {
-      connection.wasToldOfExpiry = true
-      const { expiresAt } = connection
-      this.#hub.owe(connection, encodeControl('stream.expiring', { expiresAt, inMs: leftMs }))
-      this.#hub.flushOne(connection)
-    }
-    return false
-  }
-}
-
-// A page cut where `bytes` are reached; the rest is read again.
-function firstSlice(page: Replay, bytes: number): Replay {
-  let size = 0
-  for (const [i, event] of page.events.entries()) {
-    size += event.data.length + event.type.length + event.room.length + FRAME_OVERHEAD_BYTES
-    if (size > bytes && i < page.events.length - 1) {
-      return { events: page.events.slice(0, i + 1), lost: page.lost, upTo: event.cursor, hasMore: true }
-    }
-  }
-  return page
-}
-
-// The frames of events, and the rooms of those that no frame can hold.
-function encodeAll(events: readonly Event[], envelope: boolean): { frames: Buffer[]; unsendable: string[] } {
-  const frames: Buffer[] = []
-  const unsendable: string[] = []
-  for (const event of events) {
-    try {
-      frames.push(encodeEvent(event, envelope))
-    } catch {
-      unsendable.push(event.room)
-    }
-  }
-  return { frames, unsendable }
 }
 
 const now = (): number => performance.now()

@@ -9,7 +9,7 @@ import { RedisBus } from './bus/redis.js'
 import { RedisSignals } from './bus/redis-signals.js'
 import { MemorySignals, type Signals } from './bus/signals.js'
 import type { Config } from './config.js'
-import type { Log } from './gateway.js'
+import type { Log } from './log.js'
 import { RedisLink, RedisNames } from './redis.js'
 
 /** Everything that replicas share. The bus opens and closes the connections of all of it. */

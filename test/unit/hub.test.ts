@@ -17,6 +17,7 @@ function connect(hub: Hub, rooms: string[], more: { envelope?: boolean; queueLim
     queueLimitBytes: 1_048_576,
     expiresAt: null,
     issuedAt: null,
+    retiresAt: Number.POSITIVE_INFINITY,
     now: () => 0,
     ...more,
   })

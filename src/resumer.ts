@@ -1,0 +1,196 @@
+import type { Bus, GapReason, Replay } from './bus/bus.js'
+import type { Connection } from './connection.js'
+import type { Counts } from './counts.js'
+import { type Cursor, isAfter } from './cursor.js'
+import { BusUnavailable, BusUncertain } from './errors.js'
+import type { Event } from './event.js'
+import { encodeControl, encodeEvent } from './frame.js'
+import type { Hub } from './hub.js'
+import type { Log } from './log.js'
+import { Recovery } from './recovery.js'
+
+/** What a resumer works with. */
+export interface ResumerOptions {
+  readonly bus: Bus
+  readonly hub: Hub
+  readonly counts: Counts
+  readonly log: Log
+  readonly heartbeatMs: number
+  readonly queueLimitBytes: number
+  /** Makes what the hub owes leave in this turn of the event loop. */
+  readonly scheduleFlush: () => void
+}
+
+// The field names, the position and what else a frame has around type and data.
+const FRAME_OVERHEAD_BYTES = 100
+// Live events that one connection may hold while it reads, as a part of its queue limit; and what it is sent at a time.
+const HELD_SHARE = 1 / 2
+const SLICE_SHARE = 1 / 4
+
+/**
+ * Opens streams: says what they may have missed, sends it from the bus's history at their pace, and lets them go live without
+ * a hole or a duplicate. A connection is with it
+ *
+ *   waiting     in `#waiting`: the bus cannot be asked now; `retry` asks again
+ *   recovering  `connection.recovery` reads pages
+ *   not         live, or ended
+ */
+export class Resumer {
+  readonly #options: ResumerOptions
+  readonly #waiting = new Set<Connection>()
+
+  constructor(options: ResumerOptions) {
+    this.#options = options
+  }
+
+  /** Opens the stream of a connection that is in the hub; `after` as in `AttachRequest`. */
+  open(connection: Connection, after: Cursor | 'unknown' | null): void {
+    if (after === null) this.#openFirst(connection)
+    // An id that no bus ever gave: asks like a position of an unknown epoch, which is never called whole.
+    else void this.#recover(connection, this.#begin(connection, after === 'unknown' ? { epoch: '', seq: 0 } : after))
+  }
+
+  /**
+   * Tells connections of rooms that may have lost something. A recovery under way may have read before the loss: it reads
+   * again, and finds what is lost by itself.
+   */
+  tellGaps(affected: ReadonlyMap<Connection, readonly string[]>, reason: GapReason): void {
+    const restarted: [Connection, Recovery][] = []
+    for (const [connection, rooms] of affected) {
+      const { recovery } = connection
+      if (recovery !== null) restarted.push([connection, this.#begin(connection, recovery.after)])
+      else if (connection.isOpen) this.#oweGap(connection, rooms, reason)
+    }
+    // Behind the events that the bus hands on in this same step: a recovery that memory ended before them would let them pass,
+    // though its reader has a later position already.
+    queueMicrotask(() => {
+      for (const [connection, recovery] of restarted) void this.#recover(connection, recovery)
+    })
+  }
+
+  /** True when somebody waits for `retry`. */
+  get isWaitedFor(): boolean {
+    return this.#waiting.size > 0
+  }
+
+  /** Asks the bus again for those whose question it could not answer. */
+  retry(): void {
+    for (const connection of [...this.#waiting]) {
+      this.#waiting.delete(connection)
+      if (connection.recovery === null) this.#openFirst(connection)
+      else void this.#recover(connection, connection.recovery)
+    }
+  }
+
+  /** Ends a recovery that has nothing more to do: this replica's live events are past what was read. */
+  settle(connection: Connection): void {
+    const { recovery } = connection
+    const { position } = this.#options.bus
+    if (recovery === null || recovery.isReading || position === null) return
+    if (position.epoch === recovery.after.epoch && !isAfter(recovery.after, position)) connection.recovery = null
+  }
+
+  /** To be called when the connection ended. Idempotent. */
+  forget(connection: Connection): void {
+    this.#waiting.delete(connection)
+  }
+
+  #openFirst(connection: Connection): void {
+    const { bus, counts, heartbeatMs } = this.#options
+    if (bus.position === null) this.#waiting.add(connection)
+    else {
+      counts.resumed.first++
+      connection.open(null, bus.position, heartbeatMs)
+    }
+  }
+
+  #begin(connection: Connection, after: Cursor): Recovery {
+    const recovery = new Recovery(after, this.#options.queueLimitBytes * HELD_SHARE)
+    connection.recovery = recovery
+    // Left here it would be started a second time when the bus is back, and send everything twice.
+    this.#waiting.delete(connection)
+    return recovery
+  }
+
+  // Reads pages until the connection is live. Another recovery in its place, or the end of the connection, stops it.
+  async #recover(connection: Connection, recovery: Recovery): Promise<void> {
+    const { bus, queueLimitBytes } = this.#options
+    const isCurrent = () => connection.recovery === recovery && !connection.isEnded
+    while (isCurrent() && recovery.isReading) {
+      let page: Replay
+      try {
+        const answer = bus.replay(recovery.after, connection.rooms)
+        page = answer instanceof Promise ? await answer : answer
+      } catch (error) {
+        this.#wait(connection, isCurrent(), error)
+        return
+      }
+      if (!isCurrent()) return
+      const step = recovery.take(firstSlice(page, queueLimitBytes * SLICE_SHARE), bus.position)
+      this.#send(connection, step.events, step.lost, step.isLive ? recovery.after : null)
+      // A long backlog goes out at the reader's pace. The last slice must not wait: live events may follow it at once.
+      if (!step.isLive) await connection.drained()
+    }
+    if (isCurrent()) this.settle(connection)
+  }
+
+  #wait(connection: Connection, isCurrent: boolean, error: unknown): void {
+    const isPassing = error instanceof BusUnavailable || error instanceof BusUncertain
+    if (!isPassing) this.#options.log.error({ err: error, connectionId: connection.id }, 'reading history failed')
+    if (isCurrent) this.#waiting.add(connection)
+  }
+
+  // `end` is the reader's position behind this, where this is all; only when nothing is sent may `stream.open` carry it.
+  #send(connection: Connection, events: readonly Event[], lostBefore: readonly string[], end: Cursor | null): void {
+    const { hub, log, scheduleFlush } = this.#options
+    const { frames, unsendable } = encodeAll(events, connection.envelope)
+    if (unsendable.length > 0) log.error({ rooms: unsendable }, 'history holds events that cannot be sent')
+    this.#announce(connection, [...new Set([...lostBefore, ...unsendable])], frames.length === 0 ? end : null)
+    for (const frame of frames) hub.owe(connection, frame)
+    hub.flushOne(connection)
+    // The hub keeps a list of whom it owed in this tick; without a flush it would keep the connection.
+    scheduleFlush()
+  }
+
+  #announce(connection: Connection, lost: readonly string[], id: Cursor | null): void {
+    const { counts, heartbeatMs } = this.#options
+    if (connection.isOpen) {
+      if (lost.length > 0) this.#oweGap(connection, lost, 'history')
+      return
+    }
+    counts.resumed[lost.length === 0 ? 'whole' : 'lost']++
+    connection.open(lost.length === 0, id, heartbeatMs)
+  }
+
+  // Without an id: the position is moved by what follows, which the reader does not have yet.
+  #oweGap(connection: Connection, rooms: readonly string[], reason: GapReason): void {
+    this.#options.counts.gaps[reason]++
+    this.#options.hub.owe(connection, encodeControl('stream.gap', { rooms, reason }))
+  }
+}
+
+// A page cut where `bytes` are reached; the rest is read again.
+function firstSlice(page: Replay, bytes: number): Replay {
+  let size = 0
+  for (const [i, event] of page.events.entries()) {
+    size += event.data.length + event.type.length + event.room.length + FRAME_OVERHEAD_BYTES
+    if (size > bytes && i < page.events.length - 1) {
+      return { events: page.events.slice(0, i + 1), lost: page.lost, upTo: event.cursor, hasMore: true }
+    }
+  }
+  return page
+}
+
+// The frames of events, and the rooms of those that no frame can hold.
+function encodeAll(events: readonly Event[], envelope: boolean): { frames: Buffer[]; unsendable: string[] } {
+  const frames: Buffer[] = []
+  const unsendable: string[] = []
+  for (const event of events) {
+    try {
+      frames.push(encodeEvent(event, envelope))
+    } catch {
+      unsendable.push(event.room)
+    }
+  }
+  return { frames, unsendable }
+}
