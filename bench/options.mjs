@@ -91,6 +91,7 @@ function parse(args) {
     process.stdout.write(HELP)
     process.exit(0)
   }
+  if (values.quick && values.write) throw new Error('--write needs a full run: --quick proves no figure')
   const given = /** @type {Record<string, string | undefined>} */ (/** @type {unknown} */ (values))
   return {
     scenarios: given.scenario?.split(','),

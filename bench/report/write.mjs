@@ -7,6 +7,8 @@ import { peersOf, tableOf } from './table.mjs'
 const README = fileURLToPath(new URL('../README.md', import.meta.url))
 const RESULTS = fileURLToPath(new URL('../results/', import.meta.url))
 const CHARTS = fileURLToPath(new URL('../charts/', import.meta.url))
+const CHART_LINKS = `![Latency against load](charts/latency-against-load.svg)
+![CPU per delivery against connections](charts/cpu-against-connections.svg)`
 const BEGIN = '<!-- results: written by npm run bench -- --write -->'
 const END = '<!-- end of results -->'
 
@@ -47,6 +49,7 @@ export function reportOf(results) {
     '',
     'Medians. `~`: in every run something else on the machine used more than 10 % of a core, which makes figures worse.',
     '',
+    ...(Object.keys(results.figures).some(id => id.startsWith('curve.')) ? [CHART_LINKS, ''] : []),
     ...(problems.length > 0 ? ['Not counted:', '', ...problems, ''] : []),
     ...(leftOut.length > 0 ? ['Left out:', '', ...leftOut, ''] : []),
   ].join('\n')
