@@ -19,7 +19,10 @@ const RETRY_MIN_MS = 100
 const RETRY_MAX_MS = 2_000
 
 // Replies of a server that is no longer the one to talk to.
-const ELSEWHERE = /^(READONLY|MOVED|CLUSTERDOWN|MASTERDOWN)\b/
+const ELSEWHERE = new Set(['READONLY', 'MOVED', 'CLUSTERDOWN', 'MASTERDOWN'])
+
+// Redis 6.2 wraps what stopped a script: 'ERR Error running script (call to ...): ...: -READONLY You can't write ...'.
+const CODE = /^(?:ERR Error running script .*?: -)?([A-Z]+)\b/
 
 /** What the connection is for. */
 export type Purpose = 'commands' | 'subscriber'
@@ -94,11 +97,12 @@ export function createClient(address: RedisAddress, purpose: Purpose, locator: R
     maxRetriesPerRequest: 0,
     // A rejected automatic SUBSCRIBE would kill the process; `ready` is the place to subscribe and to catch up.
     autoResubscribe: false,
-    enableAutoPipelining: purpose === 'commands',
+    // Each pipeline would wait for the one before it: behind a server that froze, an answer would take two timeouts.
+    enableAutoPipelining: false,
     disableClientInfo: true,
     connectionName: `tidings-${purpose}`,
     retryStrategy: retryDelayMs,
-    reconnectOnError: error => ELSEWHERE.test(error.message),
+    reconnectOnError: error => ELSEWHERE.has(replyCode(error.message)),
   })
   return {
     redis,
@@ -106,6 +110,11 @@ export function createClient(address: RedisAddress, purpose: Purpose, locator: R
       return server
     },
   }
+}
+
+/** The code that an error reply begins with, such as `READONLY`; empty when it has none. */
+export function replyCode(message: string): string {
+  return CODE.exec(message)?.[1] ?? ''
 }
 
 // By its name, where it has one: several servers may stand behind one address.
