@@ -60,8 +60,10 @@ async function startSite(owner: Owner, options: TidingsOptions = {}) {
   return site
 }
 
-async function openSite(owner: Owner, url: string) {
-  const { page } = await openPage(await openBrowser(owner))
+const browser = await openBrowser(t)
+
+async function openSite(url: string) {
+  const { page } = await openPage(browser)
   await page.goto(url)
   return page
 }
@@ -74,7 +76,7 @@ const until = (page: Page, done: (seen: Seen) => boolean, what: string) =>
 
 t.test('a page that remembers its position gets, after a reload, exactly what it missed meanwhile', async t => {
   const { app, url } = await startSite(t)
-  const page = await openSite(t, url)
+  const page = await openSite(url)
   const options = { user: '42', rooms: ['hub'], remember: 'position' }
   await watch(page, options)
   await until(page, ({ opens }) => opens.length === 1, 'the stream to open')
@@ -95,7 +97,7 @@ t.test('a page that remembers its position gets, after a reload, exactly what it
 
 t.test('tokens that end are renewed before or after their end, without a hole or a duplicate', async t => {
   const { app, url } = await startSite(t, { jwtSecret: SECRET })
-  const page = await openSite(t, url)
+  const page = await openSite(url)
   await watch(page, { tokenUrl: '/token' })
   await until(page, ({ opens }) => opens.length === 1, 'the stream to open')
   let count = 0
@@ -120,7 +122,7 @@ t.test('tokens that end are renewed before or after their end, without a hole or
 
 t.test('what the server ends for good stays ended, and says why', async t => {
   const { app, url } = await startSite(t)
-  const page = await openSite(t, url)
+  const page = await openSite(url)
   await watch(page, { user: '42' })
   await until(page, ({ opens }) => opens.length === 1, 'the stream to open')
   for (const connection of app.tidings.connections) app.tidings.disconnect(connection, 'revoked', 10)
@@ -133,7 +135,7 @@ t.test('what the server ends for good stays ended, and says why', async t => {
 
 t.test('a stream that the server ends for now comes back by itself', async t => {
   const { app, url } = await startSite(t)
-  const page = await openSite(t, url)
+  const page = await openSite(url)
   await watch(page, { user: '42' })
   await until(page, ({ opens }) => opens.length === 1, 'the stream to open')
   for (const connection of app.tidings.connections) app.tidings.disconnect(connection, 'max-age', 10)
@@ -147,7 +149,7 @@ t.test('a stream that the server ends for now comes back by itself', async t => 
 t.test('an error status, which ends a bare EventSource for good, is tried again until the gateway is back', async t => {
   const site = await startSite(t)
   site.broken = 2
-  const page = await openSite(t, site.url)
+  const page = await openSite(site.url)
   await watch(page, { user: '42' })
   await until(page, ({ opens }) => opens.length === 1, 'the stream to open')
   t.same((await seenBy(page)).statuses, ['waiting', 'connecting', 'waiting', 'connecting', 'open'])
@@ -155,7 +157,7 @@ t.test('an error status, which ends a bare EventSource for good, is tried again 
 
 t.test('a credential that is refused again and again ends it as refused', async t => {
   const { url } = await startSite(t, { jwtSecret: SECRET })
-  const page = await openSite(t, url)
+  const page = await openSite(url)
   await watch(page, { tokenUrl: '/no-token', maxRefusals: 2 })
   await until(page, ({ ends }) => ends.length === 1, 'the end')
   const { ends, credentials } = await seenBy(page)
@@ -165,7 +167,7 @@ t.test('a credential that is refused again and again ends it as refused', async 
 
 t.test('close() ends it for good', async t => {
   const { app, url } = await startSite(t)
-  const page = await openSite(t, url)
+  const page = await openSite(url)
   await watch(page, { user: '42' })
   await until(page, ({ opens }) => opens.length === 1, 'the stream to open')
   await page.evaluate('stream.close(), stream.close()')

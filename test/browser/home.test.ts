@@ -4,9 +4,11 @@ import t from 'tap'
 import { startGateway } from '../helpers/gateway.js'
 import { openBrowser, openPage } from './helpers.js'
 
+const browser = await openBrowser(t)
+
 t.test('the first-sight page: type, send, see it appear', async t => {
   const gateway = await startGateway(t)
-  const { page, context } = await openPage(await openBrowser(t))
+  const { page, context } = await openPage(browser)
   const complaints: string[] = []
   page.on('pageerror', error => complaints.push(String(error)))
   page.on('console', message => message.type() === 'error' && complaints.push(message.text()))
@@ -54,7 +56,7 @@ t.test('the first-sight page: type, send, see it appear', async t => {
 
 t.test('the page shows a break, the way back, and what was lost', async t => {
   const gateway = await startGateway(t)
-  const { page } = await openPage(await openBrowser(t))
+  const { page } = await openPage(browser)
   await page.goto(gateway.url)
   const state = (text: string) => page.locator('#state', { hasText: text }).waitFor()
   await state('connected')

@@ -8,7 +8,7 @@ import { OwnedProcess } from '../helpers/owned-process.js'
 import type { Owner } from '../helpers/scope.js'
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url))
-const DEADLINE_MS = 15_000
+const DEADLINE_MS = 30_000
 
 interface Run {
   readonly env?: Record<string, string>
@@ -36,9 +36,13 @@ function startTail(owner: Owner, ...args: string[]) {
   return { tail, jsonLines, until, following }
 }
 
+// Starting processes is what takes time here: one open gateway serves most tests, each with users and rooms of its own.
+t.jobs = 3
+const { url: openUrl } = await startGateway(t)
+
 t.test('what is published is printed by a tail that follows it, the payload as it was given', async t => {
-  const { url } = await startGateway(t, { LOG_LEVEL: 'info' })
-  const { tail, jsonLines, following } = startTail(t, '--user', '42', '--rooms', 'hub', '--count', '3', '--url', url)
+  const { url } = await startGateway(t)
+  const { tail, jsonLines, following } = startTail(t, '--user', '42', '--rooms', 'first', '--count', '3', '--url', url)
   await following()
   const data = '{"jobId":12345678901234567890,"x":1.0}'
   const published = await run(['publish', '--to', 'user:42', '--type', 'job.complete', '--data', data, '--url', url])
@@ -46,21 +50,21 @@ t.test('what is published is printed by a tail that follows it, the payload as i
   t.equal(published.code, 0)
   const { id, at } = JSON.parse(published.stdout)
   await run(['publish', '--to', '*', '--type', 'note', '--text', 'two\nlines'], { env: { TIDINGS_URL: url } })
-  await run(['publish', '--to', 'hub', '--type', 'n', '--data', '-', '--url', url], { input: '[1.50]' })
+  await run(['publish', '--to', 'first', '--type', 'n', '--data', '-', '--url', url], { input: '[1.50]' })
   t.equal(await tail.exited, 0, 'it ends by itself after --count events')
   const [first, second, third] = jsonLines()
   t.equal(first, `{"id":"${id}","room":"user:42","type":"job.complete","at":${at},"data":${data}}`)
   t.match(second, /"room":"\*","type":"note","at":\d+,"data":"two\\nlines"}$/)
-  t.match(third, /"room":"hub","type":"n","at":\d+,"data":\[1.50\]}$/)
+  t.match(third, /"room":"first","type":"n","at":\d+,"data":\[1.50\]}$/)
 })
 
 t.test('many events come from a file or stdin, all or none', async t => {
-  const { url } = await startGateway(t)
-  const lines = ['{"to":"hub","type":"a","data":1}', '{"to":"user:42","type":"b"}']
+  const url = openUrl
+  const lines = ['{"to":"many","type":"a","data":1}', '{"to":"user:7","type":"b"}']
   const good = await run(['publish', '--from', '-', '--url', url], { input: lines.join('\n') })
   t.equal(good.code, 0)
   t.equal(JSON.parse(good.stdout).events.length, 2)
-  const bad = await run(['publish', '--from', '-', '--url', url], { input: `${lines[0]}\n{"to":"hub"}` })
+  const bad = await run(['publish', '--from', '-', '--url', url], { input: `${lines[0]}\n{"to":"many"}` })
   t.equal(bad.code, 1)
   t.match(bad.stderr, /^tidings: TIDINGS_INVALID\w+: line 2: .*nothing of this batch was published/)
   const none = await run(['publish', '--from', '/nowhere/events', '--url', url])
@@ -69,8 +73,8 @@ t.test('many events come from a file or stdin, all or none', async t => {
 })
 
 t.test('the same --once publishes once', async t => {
-  const { url } = await startGateway(t)
-  const args = ['publish', '--to', 'hub', '--type', 'a', '--once', 'job-7', '--url', url]
+  const url = openUrl
+  const args = ['publish', '--to', 'once', '--type', 'a', '--once', 'job-7', '--url', url]
   const first = JSON.parse((await run(args)).stdout)
   const second = JSON.parse((await run(args)).stdout)
   t.same(second, { ...first, duplicate: true })
@@ -94,17 +98,17 @@ t.test('a tail comes back after the gateway was gone, and says that what it miss
 })
 
 t.test('--since starts after that event, and --raw prints the wire', async t => {
-  const { url } = await startGateway(t)
+  const url = openUrl
   const ids: string[] = []
   for (const type of ['a', 'b', 'c']) {
-    ids.push(JSON.parse((await run(['publish', '--to', 'hub', '--type', type, '--url', url])).stdout).id)
+    ids.push(JSON.parse((await run(['publish', '--to', 'since', '--type', type, '--url', url])).stdout).id)
   }
   const { stdout, code } = await run([
     'tail',
     '--user',
     '1',
     '--rooms',
-    'hub',
+    'since',
     '--since',
     ids[0]!,
     '--count',
@@ -120,7 +124,7 @@ t.test('--since starts after that event, and --raw prints the wire', async t => 
 })
 
 t.test('a refusal ends a tail with its reason, and no refusal is tried again', async t => {
-  const { url } = await startGateway(t)
+  const url = openUrl
   const { stderr, code } = await run(['tail', '--rooms', 'a b', '--url', url])
   t.equal(code, 1)
   t.match(stderr, /^tidings: TIDINGS_INVALID_ROOM: room 'a b' [^\n]*\n$/)
