@@ -100,6 +100,8 @@ export class RedisBus implements Bus {
       if (page.lost.length === 0) return page
     }
     if (this.#isClosed) return Promise.reject(new BusUnavailable('the bus is closed'))
+    // Live events begin at the first position: what lies between an earlier read and it would reach nobody.
+    if (position === null) return Promise.reject(new BusUnavailable('Redis was not reached yet'))
     return this.#reader.replay(after, rooms, null)
   }
 

@@ -122,3 +122,16 @@ t.test('a room pushed out of the set of rooms by a hundred thousand others is no
   t.same((await readAll(bus, last, ['old'])).lost, [])
   t.same((await readAll(bus, again, ['old'])).lost, [])
 })
+
+t.test('nothing is read for a stream before the first position: what follows the read would reach nobody', async t => {
+  const prefix = freshPrefix()
+  const other = create(ROOMY, prefix)
+  await listenTo(t, other)
+  const first = await publishOne(other, 'room:1', 'missed')
+  const { bus, link } = createRedisBus(redis.url, { ...ROOMY, prefix })
+  t.teardown(() => bus.close())
+  link.connect({ subscriber: false })
+  await link.whenReady(5_000)
+  const after = { epoch: first.id.split('-')[0]!, seq: 0 }
+  await t.rejects(async () => bus.replay(after, ['room:1']), { code: 'TIDINGS_BUS_UNAVAILABLE' })
+})
