@@ -2,7 +2,7 @@
 import { Load } from './load/load.mjs'
 import { cpuMicros, machineCpuMicros } from './processes.mjs'
 
-/** The detail that tells how busy anything else on the machine was meanwhile, in percent of a core: it makes figures worse. */
+/** The detail that tells how busy anything else on the machine was meanwhile, in percent of a core: it distorts figures. */
 export const OTHERS_CPU = 'others CPU %'
 
 /**
