@@ -127,11 +127,10 @@ t.test('nothing is read for a stream before the first position: what follows the
   const prefix = freshPrefix()
   const other = create(ROOMY, prefix)
   await listenTo(t, other)
-  const first = await publishOne(other, 'room:1', 'missed')
+  const first = await publishOne(other, draft('room:1', 'missed'))
   const { bus, link } = createRedisBus(redis.url, { ...ROOMY, prefix })
   t.teardown(() => bus.close())
   link.connect({ subscriber: false })
   await link.whenReady(5_000)
-  const after = { epoch: first.id.split('-')[0]!, seq: 0 }
-  await t.rejects(async () => bus.replay(after, ['room:1']), { code: 'TIDINGS_BUS_UNAVAILABLE' })
+  await t.rejects(async () => bus.replay({ ...first, seq: 0 }, ['room:1']), { code: 'TIDINGS_BUS_UNAVAILABLE' })
 })
