@@ -10,6 +10,8 @@ const replayScript = loadScript(import.meta.url, 'state.lua', 'replay.lua')
 const movedScript = loadScript(import.meta.url, 'state.lua', 'moved.lua')
 
 const PAGE_EVENTS = 512
+// A reader is sent about as much at a time; what else a page holds is read again with the next one.
+const PAGE_BYTES = 131_072
 const MOVED_TRIES = 4
 
 /** Where the bus is, and what moved since a position. */
@@ -43,12 +45,12 @@ export class RedisReader {
     this.#historyTtlMs = historyTtlMs
   }
 
-  /** A page of what `rooms` got behind `after`, no further than `until`. */
-  async replay(after: Cursor, rooms: readonly string[], until: Cursor | null): Promise<Replay> {
+  /** A page of what `rooms` got behind `after`, no further than `until`, of about `bytes`. */
+  async replay(after: Cursor, rooms: readonly string[], until: Cursor | null, bytes = PAGE_BYTES): Promise<Replay> {
     this.reads++
     const answer = await this.#run(replayScript, life => ({
       keys: rooms.map(room => this.#names.history(life, room)),
-      args: [after.epoch, after.seq, until === null ? '' : until.seq, this.#historyTtlMs, PAGE_EVENTS, ...rooms],
+      args: [after.epoch, after.seq, until === null ? '' : until.seq, this.#historyTtlMs, PAGE_EVENTS, bytes, ...rooms],
     }))
     // Safe: replay.lua returns these, in this order.
     const [epoch, upTo, hasMore, lost, flat] = answer as [string, string, number, number[], (string | number)[]]

@@ -10,6 +10,8 @@ const HELD_LIMIT_BYTES = 32 * 1_048_576
 // Backlog that one catch-up reads at most; rooms beyond it are told of a gap.
 const CATCH_UP_LIMIT_BYTES = 64 * 1_048_576
 const ROOMS_PER_READ = 100
+// All of a page is used, and Redis serves others between two of them.
+const PAGE_BYTES = 1_048_576
 
 /** What a subscription works with. */
 export interface SubscriptionOptions {
@@ -194,7 +196,7 @@ export class Subscription {
     let after = moved.from
     let bytes = 0
     for (;;) {
-      const page = await this.#options.reader.replay(after, rooms, moved.position)
+      const page = await this.#options.reader.replay(after, rooms, moved.position, PAGE_BYTES)
       if (page.upTo.epoch !== moved.position.epoch) throw new Error('the epoch changed while histories were read')
       for (const room of page.lost) backlog.lost.add(room)
       for (const event of page.events) {

@@ -88,3 +88,23 @@ t.test('a replica whose epoch the next Redis never had tells of the loss and rep
     ['stream.open', '1', '2', '3', 'stream.gap', '4'],
   )
 })
+
+t.test('a long backlog of large events is read from Redis about once, not again for every piece of it', async t => {
+  const redis = await startRedis(t)
+  const env = { SSE_ADAPTER: 'redis', REDIS_URL: redis.url }
+  const near = await startGateway(t, env, { until: 'ready' })
+  const first = await openStream(t, `${near.url}/v1/stream?user=1&rooms=hub`)
+  const { id } = await first.next('stream.open')
+  first.close()
+  const events = 100
+  const bytes = 50_000
+  for (let data = 1; data <= events; data++) await publish(near, data, ' '.repeat(bytes))
+  // It comes later than the events: its memory has none of them.
+  const far = await startGateway(t, env, { until: 'ready' })
+  const sent = async () =>
+    Number(/total_net_output_bytes:(\d+)/.exec(String(await redis.command('INFO', 'stats')))?.[1])
+  const before = await sent()
+  const stream = await openStream(t, `${far.url}/v1/stream?user=1&rooms=hub`, { lastEventId: id })
+  await stream.waitFor(({ events: seen }) => seen.length === events + 1, 20_000, 'all of the backlog')
+  t.ok((await sent()) - before < 3 * events * bytes)
+})
