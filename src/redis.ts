@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { BusUnavailable, BusUncertain } from './errors.js'
-import { createClient, type Purpose, type RedisClient } from './redis-client.js'
+import { createClient, type Purpose, type RedisClient, replyCode } from './redis-client.js'
 import { RedisLocator } from './redis-locator.js'
 import { describeRedis, parseRedisUrl, type RedisAddress } from './redis-url.js'
 
@@ -13,8 +13,10 @@ const WATCH_INTERVAL_MS = 2_000
 const REVIVE_AFTER_MS = 1_000
 
 // Replies that say the command was refused before it did anything.
-const REFUSED =
-  /^(READONLY|LOADING|MASTERDOWN|OOM|NOREPLICAS|CLUSTERDOWN|MISCONF|NOAUTH|NOPERM|WRONGPASS|BUSY|TRYAGAIN|MOVED|ASK|DENIED)\b/
+const REFUSED = new Set([
+  ...['READONLY', 'LOADING', 'MASTERDOWN', 'OOM', 'NOREPLICAS', 'CLUSTERDOWN', 'MISCONF', 'NOAUTH', 'NOPERM'],
+  ...['WRONGPASS', 'BUSY', 'TRYAGAIN', 'MOVED', 'ASK', 'DENIED'],
+])
 
 // Part of every key and channel, so that a bus lives in one slot of a cluster.
 const HASH_TAG = '{0}'
@@ -315,8 +317,9 @@ function asBusError(error: unknown): Error {
   const message = messageOf(error)
   // The connection broke a moment ago, and the command was not sent.
   const wasNotSent = message.startsWith("Stream isn't writeable")
-  const why = wasNotSent ? 'not connected to Redis' : `Redis refused: ${message.split(' ')[0]}`
-  const wrapped = wasNotSent || REFUSED.test(message) ? new BusUnavailable(why) : new BusUncertain(message)
+  const code = replyCode(message)
+  const why = wasNotSent ? 'not connected to Redis' : `Redis refused: ${code}`
+  const wrapped = wasNotSent || REFUSED.has(code) ? new BusUnavailable(why) : new BusUncertain(message)
   wrapped.cause = withoutCommand(error)
   return wrapped
 }

@@ -38,8 +38,8 @@ export async function startCluster(owner: Owner, options: ClusterOptions = {}): 
   for (const node of others) await node.command('CLUSTER', 'MEET', '127.0.0.1', `${first!.port}`)
   const share = Math.ceil(SLOTS / primaries)
   for (const [i, node] of nodes.slice(0, primaries).entries()) {
-    const to = Math.min(SLOTS, (i + 1) * share) - 1
-    await node.command('CLUSTER', 'ADDSLOTSRANGE', `${i * share}`, `${to}`)
+    const count = Math.min(share, SLOTS - i * share)
+    await node.command('CLUSTER', 'ADDSLOTS', ...Array.from({ length: count }, (_, n) => `${i * share + n}`))
   }
   const owning = nodes[Math.floor(slot / share)]!
   const owningId = String(await owning.command('CLUSTER', 'MYID'))

@@ -90,7 +90,7 @@ async function startProcess(owner: Owner, options: RedisOptions, port: number): 
 function serverArgs({ appendonly = false, replicaOf, args = [] }: RedisOptions, port: number, folder: string) {
   const own = ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder, '--daemonize', 'no', '--save', '']
   own.push('--appendonly', appendonly ? 'yes' : 'no', '--repl-diskless-sync-delay', '0')
-  if (replicaOf !== undefined) own.push('--replicaof', `127.0.0.1 ${replicaOf}`)
+  if (replicaOf !== undefined) own.push('--replicaof', '127.0.0.1', `${replicaOf}`)
   return [...own, ...args]
 }
 
