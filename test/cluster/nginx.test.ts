@@ -180,7 +180,8 @@ t.test(
     await nginx.reload()
     await more(100)
     await Promise.all(presses.map(press => press.stop()))
-    await waitFor(() => ledger.owed === 0, 20_000, 'all readers to have everything')
+    // What is still owed then is named below, with what its reader saw.
+    await waitFor(() => ledger.owed === 0, 20_000, 'all readers to have everything').catch(error => t.comment(error))
 
     const { counts, violations } = ledger.reconcile()
     t.same(violations.kept, [])

@@ -55,7 +55,8 @@ t.test(
     }
     await waitFor(isEven, EVEN_WITHIN_MS, 'the streams to be spread evenly')
     await press.stop()
-    await waitFor(() => ledger.owed === 0, 20_000, 'all readers to have everything')
+    // What is still owed then is named below, with what its reader saw.
+    await waitFor(() => ledger.owed === 0, 20_000, 'all readers to have everything').catch(error => t.comment(error))
 
     const { counts, violations } = ledger.reconcile()
     t.same(violations.kept, [])
