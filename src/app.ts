@@ -20,6 +20,7 @@ import publishPlugin from '../plugins/publish.js'
 import scrapePlugin from '../plugins/scrape.js'
 import streamPlugin from '../plugins/stream.js'
 import { Access } from './auth/access.js'
+import { endBadClient } from './client-errors.js'
 import { type Config, checkOptions, isOpen } from './config.js'
 import { NotFound } from './errors.js'
 import { shown } from './event.js'
@@ -135,6 +136,8 @@ function serverOptions(config: Config) {
     http: SLOW_CLIENT_LIMITS,
     // Fastify sets this one itself, on any server.
     requestTimeout: SLOW_CLIENT_LIMITS.requestTimeout,
+    // Bytes that are no request.
+    clientErrorHandler: endBadClient,
     // URLs that never reach a route, and so no error handler either.
     frameworkErrors: answerError,
   }

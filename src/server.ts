@@ -4,6 +4,10 @@ import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from './config.js'
 
+// Connections that come back all at once wait here until they are accepted; past it their SYN is dropped and costs a second.
+// The kernel caps it at net.core.somaxconn.
+const LISTEN_BACKLOG = 4_096
+
 /**
  * Runs the gateway until a signal ends it: SIGTERM and SIGINT drain and exit 0, a second one exits at once.
  * @throws InvalidConfig  lists every bad variable
@@ -30,7 +34,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   await closeOnSignals(app, config)
   process.off('SIGTERM', stopEarly).off('SIGINT', stopEarly)
   await reloadCertificate(app, config)
-  await app.listen({ host: config.host, port: config.port })
+  await app.listen({ host: config.host, port: config.port, backlog: LISTEN_BACKLOG })
   if (admin !== null) await admin.listen({ host: config.host, port: config.adminPort! })
   const port = portOf(app)
   const scheme = config.tlsCert === undefined ? 'http' : 'https'

@@ -1,8 +1,18 @@
+import { getHeapStatistics } from 'node:v8'
 import type { Event } from '../event.js'
 import { ROOMS_LIMIT } from './bus.js'
 
 // What one event costs in memory beyond its data: the object, its strings, its slot.
 const EVENT_OVERHEAD_BYTES = 200
+
+const MIN_LIMIT_BYTES = 16 * 1_048_576
+const MAX_LIMIT_BYTES = 512 * 1_048_576
+
+/** Bytes of history that fit a process whose heap is this large: `share` of it, 16-512 MiB. */
+export function heapShare(share: number): number {
+  const { heap_size_limit: heapBytes } = getHeapStatistics()
+  return Math.min(MAX_LIMIT_BYTES, Math.max(MIN_LIMIT_BYTES, heapBytes * share))
+}
 
 interface RoomHistory {
   /** In order of seq; those of the room that are still held. */

@@ -3,10 +3,9 @@ import { type Cursor, formatCursor } from '../cursor.js'
 import { Closed } from '../errors.js'
 import type { Draft, Event, Published } from '../event.js'
 import { type Bus, type BusHealth, type BusOptions, KEY_TTL_MS, type Replay, type Subscriber } from './bus.js'
-import { History } from './history.js'
+import { History, heapShare } from './history.js'
 import { mergeReplay } from './replay.js'
 
-const HISTORY_LIMIT_BYTES = 128 * 1024 * 1024
 const KEYS_LIMIT = 100_000
 const TRIM_INTERVAL_MS = 30_000
 
@@ -31,7 +30,7 @@ export class MemoryBus implements Bus {
 
   constructor(options: MemoryBusOptions) {
     this.#now = options.now ?? Date.now
-    this.#history = new History({ ...options, limitBytes: HISTORY_LIMIT_BYTES, now: this.#now }, 0)
+    this.#history = new History({ ...options, limitBytes: heapShare(1 / 4), now: this.#now }, 0)
   }
 
   async connect(subscriber: Subscriber): Promise<void> {

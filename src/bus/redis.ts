@@ -4,7 +4,7 @@ import { BusUnavailable } from '../errors.js'
 import type { Draft, Published } from '../event.js'
 import { loadScript, type RedisLink, RedisNames } from '../redis.js'
 import type { Bus, BusHealth, BusOptions, Replay, Subscriber } from './bus.js'
-import { History } from './history.js'
+import { History, heapShare } from './history.js'
 import { freshName, RedisPublisher } from './redis-publisher.js'
 import { RedisReader } from './redis-reader.js'
 import { mergeReplay } from './replay.js'
@@ -16,7 +16,6 @@ const BEAT_MS = 1_000
 // Without its own beacon for this long, a subscriber is connected to nothing.
 const DEAF_AFTER_MS = 4_000
 const CLOSE_TIMEOUT_MS = 2_000
-const TAIL_LIMIT_BYTES = 64 * 1_048_576
 
 /** Options of the Redis bus. */
 export interface RedisBusOptions extends BusOptions {
@@ -138,7 +137,7 @@ export class RedisBus implements Bus {
 
   #emptyTail(seq: number): History {
     const { historySize, historyTtlMs } = this.#options
-    return new History({ historySize, historyTtlMs, limitBytes: TAIL_LIMIT_BYTES, now: Date.now }, seq)
+    return new History({ historySize, historyTtlMs, limitBytes: heapShare(1 / 8), now: Date.now }, seq)
   }
 
   // Once a second: announces the position, which proves that both connections work, and mends what does not.

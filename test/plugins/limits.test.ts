@@ -125,9 +125,10 @@ t.test('clients that send their headers or their body drop by drop are cut; an o
     slowly('GET /v1/stream?user=1 HTTP/1.1\r\nHost: a\r\n', 'X: 1\r\n'),
     slowly(body, ' '),
   ])
-  t.match(headers.answer, /^HTTP\/1\.1 408 /)
+  // Without a status, because EventSource never comes back from one.
+  t.equal(headers.answer, '')
   t.ok(headers.ms > 9_000 && headers.ms < 16_000, `headers: ${headers.ms} ms`)
-  t.match(bodies.answer, /^HTTP\/1\.1 408 /)
+  t.equal(bodies.answer, '')
   t.ok(bodies.ms > 29_000 && bodies.ms < 36_000, `body: ${bodies.ms} ms`)
   t.notOk(stream.destroyed)
   t.ok(stream.blocks.length > 15, `heartbeats all the while: ${stream.blocks.length}`)
