@@ -203,7 +203,7 @@ type NameOf = (name: keyof Config) => string
 
 function check(given: Record<string, unknown>, nameOf: NameOf): Config {
   const problems = Object.keys(given)
-    .filter(name => !(name in ConfigSchema.properties))
+    .filter(name => !Object.hasOwn(ConfigSchema.properties, name))
     .map(name => `${name} is not an option`)
   for (const { name } of VARIABLES) {
     const schema: TSchema = ConfigSchema.properties[name]
