@@ -117,6 +117,11 @@ export class Resumer {
     const { bus, queueLimitBytes } = this.#options
     const isCurrent = () => connection.recovery === recovery && !connection.isEnded
     while (isCurrent() && recovery.isReading) {
+      if (bus.position === null) {
+        // This replica's first position is where its live events begin: a page read before might end short of that.
+        this.#waiting.add(connection)
+        return
+      }
       let page: Replay
       try {
         const answer = bus.replay(recovery.after, connection.rooms)

@@ -246,3 +246,24 @@ t.test(
     t.same(sink.data, ['3'])
   },
 )
+
+t.test(
+  'a resume on a replica that was never in touch reads when it is: what is live then begins behind what was read',
+  async t => {
+    const bus = new ScriptedBus()
+    bus.position = null
+    const { open } = await start(t, {}, bus)
+    const { sink } = open({ after: at(5) })
+    // Answered now, the page would end at 10, and nobody would hand on 11 to 20.
+    for (const asked of bus.asked) asked.answer({ events: [eventAt(7)], upTo: at(10) })
+    await settle()
+    bus.position = at(20)
+    bus.subscriber.onReady()
+    await settle()
+    for (const asked of bus.asked) asked.answer({ events: [eventAt(7), eventAt(15)], upTo: at(20) })
+    await settle()
+    bus.deliver(eventAt(21))
+    await settle()
+    t.same(sink.data, ['7', '15', '21'])
+  },
+)
