@@ -80,6 +80,8 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
         : payload
     },
     handler: async (request, reply) => {
+      // A body would stop the socket from being read, and then nobody would notice that the reader left.
+      if (hasBody(request)) throw new InvalidRequest('a stream request has no body; send none with GET /v1/stream')
       const { viewer } = request
       const rooms = readRooms(request.query.rooms, config.maxRoomsPerConnection)
       for (const room of rooms) {
@@ -108,6 +110,10 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
       refuse(app, request, reply, 'overloaded', retryAfterS * 1_000 * (1 + Math.random()))
     },
   })
+}
+
+function hasBody({ headers }: FastifyRequest): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
 function readRooms(text: unknown, limit: number): string[] {
