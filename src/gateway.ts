@@ -177,7 +177,7 @@ export class Gateway implements Publisher {
    * Tells the reader on `sink` why it gets no stream, and ends it: in the stream itself, because EventSource never comes back
    * from an error status.
    */
-  refuse(sink: Writable, reason: CloseReason, retryMs = retryDelayMs()): void {
+  refuse(sink: Writable, reason: CloseReason, retryMs = retryDelayMs(reason)): void {
     sink.end(encodeClose(reason, retryMs))
     this.#counts.closed[reason]++
   }
@@ -189,7 +189,7 @@ export class Gateway implements Publisher {
   }
 
   /** Ends a stream, and tells its reader why and when to come back. Idempotent. */
-  disconnect(connection: Connection, reason: CloseReason, retryMs = retryDelayMs()): void {
+  disconnect(connection: Connection, reason: CloseReason, retryMs = retryDelayMs(reason)): void {
     if (connection.isEnded) return
     this.#hub.flushOne(connection)
     // Writing what was owed may have found the reader too slow, which ended it.
@@ -309,9 +309,10 @@ function jittered(ageMs: number): number {
   return ageMs === 0 ? Number.POSITIVE_INFINITY : ageMs * (0.8 + Math.random() * 0.4)
 }
 
-/** When a reader should come back: spread, so that a closed replica's readers do not come back in one moment. */
-export function retryDelayMs(): number {
-  return RETRY_MIN_MS + Math.random() * RETRY_SPREAD_MS
+// When a reader should come back: spread, so that a closed replica's readers do not come back in one moment. Ages are spread
+// already, and who ends for its age has a place to go to.
+function retryDelayMs(reason: CloseReason): number {
+  return reason === 'max-age' ? Math.random() * RETRY_MIN_MS : RETRY_MIN_MS + Math.random() * RETRY_SPREAD_MS
 }
 
 function until(time: number): Promise<void> {
