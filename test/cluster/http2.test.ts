@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, rename, symlink, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import type { ClientHttp2Session } from 'node:http2'
 import { Agent, request } from 'node:https'
 import { join } from 'node:path'
@@ -7,27 +7,16 @@ import { connect as connectTls } from 'node:tls'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { startLink } from '../chaos/proxy.js'
-import { createAuthority, makeFolder, writePair } from '../helpers/certificate.js'
 import { waitFor, withDeadline } from '../helpers/deadline.js'
-import { type Gateway, startGateway } from '../helpers/gateway.js'
+import type { Gateway } from '../helpers/gateway.js'
 import { http2Request, openHttp2Stream, openSession } from '../helpers/http2.js'
 import { findCommand } from '../helpers/owned-process.js'
+import { authority, startSecure } from '../helpers/secure-gateway.js'
 import { type SseEvent, SseParser } from '../helpers/sse-parser.js'
 
 const run = promisify(execFile)
-const authority = createAuthority()
 const { ca } = authority
 const JSON_TYPE = { 'content-type': 'application/json' }
-
-/** A gateway that speaks HTTPS, its probes on a port without TLS. */
-async function startSecure(t: Test, env: Record<string, string> = {}) {
-  const folder = await makeFolder(t)
-  const files = await writePair(folder, authority.issue('first'))
-  const tls = { TLS_CERT: files.cert, TLS_KEY: files.key, ADMIN_PORT: '0', DRAIN_WINDOW_MS: '0' }
-  const nodeArgs = ['--unhandled-rejections=strict']
-  const gateway = await startGateway(t, { ...tls, ...env }, { nodeArgs })
-  return { gateway, folder, files }
-}
 
 async function publish(session: ClientHttp2Session, data: unknown, room = 'hub') {
   const body = JSON.stringify({ type: 'tick', data })
@@ -70,19 +59,6 @@ function untilConnections(gateway: Gateway, count: number) {
   return waitFor(isThere, 8_000, `${count} connections`)
 }
 
-/** The name on the certificate that a new connection is shown, and the protocol that is agreed on. */
-function shownTo(port: number): Promise<{ name: string; protocol: unknown }> {
-  const socket = connectTls({ port, host: 'localhost', ca, ALPNProtocols: ['h2', 'http/1.1'] })
-  const shown = new Promise<{ name: string; protocol: unknown }>((resolve, reject) => {
-    socket.once('error', reject)
-    socket.once('secureConnect', () => {
-      const { subject } = socket.getPeerCertificate()
-      resolve({ name: String(subject.CN), protocol: socket.alpnProtocol })
-    })
-  })
-  return shown.finally(() => socket.destroy())
-}
-
 t.test('one port serves streams and publishes over HTTP/2 and HTTP/1.1, whoever publishes', async t => {
   const { gateway } = await startSecure(t)
   const session = await openSession(t, gateway.port, ca)
@@ -111,9 +87,29 @@ t.test('one port serves streams and publishes over HTTP/2 and HTTP/1.1, whoever 
   for (const path of ['/', '/openapi.json', '/docs/']) {
     t.equal((await http2Request(session, path)).status, 200, path)
   }
-  t.match(await shownTo(gateway.port), { protocol: 'h2' })
+  t.equal(session.alpnProtocol, 'h2')
   t.equal(await gateway.stop(), 0)
   t.notMatch(gateway.output, /Warning|stack/, 'nothing to warn of')
+})
+
+t.test('origins and request rates hold over HTTP/2 as they do over HTTP/1.1', async t => {
+  const limits = { RATE_LIMIT_CONNECT: '1', RATE_LIMIT_PUBLISH: '1', CORS_ORIGINS: 'https://app.example' }
+  const { gateway } = await startSecure(t, limits)
+  const session = await openSession(t, gateway.port, ca)
+  const from = { origin: 'https://app.example' }
+  const first = await openHttp2Stream(session, '/v1/stream?user=1', from)
+  t.match(first.headers, { 'access-control-allow-origin': 'https://app.example', 'x-accel-buffering': 'no' })
+  const second = await openHttp2Stream(session, '/v1/stream?user=1', from)
+  t.match(second, { status: 200, headers: { 'access-control-allow-origin': 'https://app.example' } })
+  t.match(JSON.parse((await second.next('stream.close')).data), { reason: 'overloaded', reconnect: true })
+  const foreign = await http2Request(session, '/v1/stream?user=2', { origin: 'https://evil.example' })
+  t.match(foreign, { status: 403, text: /TIDINGS_ORIGIN_FORBIDDEN/ })
+  const answers = await Promise.all([1, 2, 3, 4, 5].map(data => publish(session, data)))
+  t.ok(answers.some(({ status }) => status === 202))
+  const tooMany = answers.find(({ status }) => status !== 202)
+  t.match(tooMany, { status: 429, headers: { 'retry-after': '1' }, text: /TIDINGS_RATE_LIMITED/ })
+  t.equal(await gateway.stop(), 0)
+  t.notMatch(gateway.output, /Warning|"level":[56]0/)
 })
 
 t.test('curl reads a stream over either protocol', { skip: !findCommand('curl') && 'no curl here' }, async t => {
@@ -267,43 +263,3 @@ t.test(
     t.notMatch(gateway.output, /Warning|"level":[56]0/)
   },
 )
-
-t.test('a renewed certificate is served after SIGHUP, and a broken one changes nothing', async t => {
-  const { gateway, folder } = await startSecure(t)
-  t.match(await shownTo(gateway.port), { name: 'first', protocol: 'h2' })
-  const session = await openSession(t, gateway.port, ca)
-  const reader = await openHttp2Stream(session, '/v1/stream?user=1')
-  await writePair(folder, authority.issue('second'))
-  gateway.signal('SIGHUP')
-  await waitFor(async () => (await shownTo(gateway.port)).name === 'second', 3_000, 'the second certificate')
-  t.match(await shownTo(gateway.port), { protocol: 'h2' }, 'HTTP/2 is still offered')
-  const key = await readFile(join(folder, 'tls.key'), 'utf8')
-  for (const broken of ['not a certificate', authority.issue('of another key').cert]) {
-    await writeFile(join(folder, 'tls.crt'), broken)
-    const lines = gateway.logs.length
-    gateway.signal('SIGHUP')
-    const told = () => gateway.logs.slice(lines).find(({ msg }) => /the old one stays/.test(msg))
-    t.match(await waitFor(told, 3_000, 'word of it'), { level: 50, err: { message: /TLS_CERT .*tls\.crt/ } })
-    t.match(await shownTo(gateway.port), { name: 'second' })
-  }
-  t.notMatch(gateway.output, key.split('\n')[1]!, 'no key in a log')
-  await publish(session, 1, 'user:1')
-  t.equal((await reader.next('tick')).data, '1', 'open streams go on')
-})
-
-t.test('certificates that are swapped as a mounted secret are, by a link, are served without a signal', async t => {
-  const folder = await makeFolder(t)
-  const version = async (name: string) => {
-    await mkdir(join(folder, name))
-    await writePair(join(folder, name), authority.issue(name))
-    await symlink(name, join(folder, '..data.new'))
-    await rename(join(folder, '..data.new'), join(folder, '..data'))
-  }
-  await version('one')
-  for (const file of ['tls.crt', 'tls.key']) await symlink(join('..data', file), join(folder, file))
-  const { gateway } = await startSecure(t, { TLS_CERT: join(folder, 'tls.crt'), TLS_KEY: join(folder, 'tls.key') })
-  t.match(await shownTo(gateway.port), { name: 'one' })
-  await version('two')
-  await waitFor(async () => (await shownTo(gateway.port)).name === 'two', 15_000, 'the second certificate')
-  t.notMatch(gateway.output, /"level":50/)
-})
