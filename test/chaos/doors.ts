@@ -102,7 +102,8 @@ function pathOf(room: string): string {
 
 function outcomeOf({ status, text }: Answer): Outcome {
   const body = JSON.parse(text) as { id?: string; events?: { id: string }[]; code?: string } // the documented answers
-  if (status === 202) return { kind: 'acknowledged', ids: body.events?.map(({ id }) => id) ?? [body.id ?? ''] }
+  if (status === 202)
+    return { kind: 'acknowledged', ids: body.events?.map(({ id }) => id) ?? (body.id ? [body.id] : []) }
   return failureOf(body.code, `${status} ${text}`)
 }
 

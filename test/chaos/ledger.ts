@@ -80,7 +80,9 @@ export class Ledger {
     const other = this.#byPosition.get(id)
     if (other === undefined) this.#byPosition.set(id, publication.n)
     else if (other !== publication.n) {
-      this.violations.add('one position twice', `${id} is of event ${other} and of event ${publication.n}`, () => [])
+      this.violations.add('one position twice', `${id} is of event ${other} and of event ${publication.n}`, () =>
+        [other, publication.n].map(n => this.#story(n)),
+      )
     }
     const known = publication.position
     publication.position ??= position
@@ -95,7 +97,7 @@ export class Ledger {
     }
     const sent = publication.isRepeated ? 'with one key' : 'once'
     const what = `event ${publication.n}, sent ${sent}, is at ${showPosition(known)} and at ${id}`
-    this.violations.add('two positions', what, () => [])
+    this.violations.add('two positions', what, () => [this.#story(publication.n)])
   }
 
   /** How many acknowledged events readers still lack without having been told. Cheap enough to be asked every second. */
@@ -172,6 +174,13 @@ export class Ledger {
         ...book.logAround(ackedAt),
       ],
     )
+  }
+
+  #story(n: number): string {
+    const publication = this.publications[n]
+    if (!publication) return `event ${n} was never sent`
+    const { room, by, state, sentAt, ackedAt } = publication
+    return `event ${n} of ${room}: sent ${ms(sentAt)} by ${by}, ${state}${ackedAt ? ` ${ms(ackedAt)}` : ''}`
   }
 
   #neighbours(book: Book, lost: Publication): string {

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Door, Item } from './doors.js'
+import type { Door, Item, Outcome } from './doors.js'
 import type { Ledger } from './ledger.js'
 import type { Publication } from './publication.js'
 import type { Random } from './random.js'
@@ -68,7 +68,7 @@ export async function publishAll(
   const publications = rooms.map(room => ledger.send(room, door.name, performance.now()))
   const items = publications.map(one => itemOf(one, hasKey, pad))
   for (let turn = 0; ; turn++) {
-    const outcome = await door.publish(items)
+    const outcome = withAllIds(await door.publish(items), items.length)
     for (const [index, publication] of publications.entries()) {
       if (outcome.kind === 'acknowledged') ledger.acknowledge(publication, outcome.ids[index] ?? '', performance.now())
       else if (outcome.kind === 'refused') ledger.refuse(publication)
@@ -83,6 +83,11 @@ export async function publishAll(
     for (const publication of publications) publication.isRepeated = true
     await wait(REPEAT_MS)
   }
+}
+
+function withAllIds(outcome: Outcome, count: number): Outcome {
+  if (outcome.kind !== 'acknowledged' || outcome.ids.length === count) return outcome
+  return { kind: 'unexpected', why: `${outcome.ids.length} ids for ${count} events` }
 }
 
 function itemOf({ n, room }: Publication, hasKey: boolean, pad: string): Item {

@@ -153,25 +153,21 @@ class Pair {
   }
 
   #pass(from: Socket, to: Socket, mayPass: (bytes: Buffer) => boolean): void {
-    let lastDueAt = 0
-    const later = (act: () => void) => {
-      const now = performance.now()
-      const dueAt = Math.max(lastDueAt, now + this.#rules.delayMs())
-      lastDueAt = dueAt
-      if (dueAt <= now) act()
-      else setTimeout(act, dueAt - now)
-    }
+    const acts = new DelayedQueue()
+    let isFull = false
     from.on('data', bytes => {
       if (!mayPass(bytes)) return
-      later(() => {
-        if (to.destroyed) return
-        if (!to.write(bytes) && to.writableLength > HIGH_WATER_BYTES) {
-          from.pause()
-          to.once('drain', () => this.follow())
-        }
+      acts.add(this.#rules.delayMs(), () => {
+        if (to.destroyed || to.write(bytes) || isFull || to.writableLength <= HIGH_WATER_BYTES) return
+        isFull = true
+        from.pause()
+        to.once('drain', () => {
+          isFull = false
+          this.follow()
+        })
       })
     })
-    from.on('end', () => later(() => to.end()))
+    from.on('end', () => acts.add(this.#rules.delayMs(), () => to.end()))
   }
 
   #sniff(bytes: Buffer): boolean {
@@ -189,6 +185,28 @@ class Pair {
     this.#client.destroy()
     this.#server.destroy()
     this.#onEnd()
+  }
+}
+
+/** Does things after their delay, but never before what was added before them. */
+class DelayedQueue {
+  #waiting: { dueAt: number; act: () => void }[] = []
+
+  add(delayMs: number, act: () => void): void {
+    if (delayMs === 0 && this.#waiting.length === 0) {
+      act()
+      return
+    }
+    this.#waiting.push({ dueAt: performance.now() + delayMs, act })
+    if (this.#waiting.length === 1) this.#wait(delayMs)
+  }
+
+  #wait(ms: number): void {
+    setTimeout(() => {
+      this.#waiting.shift()?.act()
+      const [next] = this.#waiting
+      if (next) this.#wait(Math.max(0, next.dueAt - performance.now()))
+    }, ms)
   }
 }
 

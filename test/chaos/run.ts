@@ -3,7 +3,14 @@ import { type PhaseResult, playPhase } from './phase.js'
 import { makePlan } from './plan.js'
 import { showReport } from './report.js'
 
+/** How long what was closed may take to be gone. */
+const LINGER_MS = 5000
+
 process.exitCode = await main(process.argv.slice(2))
+setTimeout(() => {
+  console.log(`ended with open ${process.getActiveResourcesInfo().join(', ')}`)
+  process.exit()
+}, LINGER_MS).unref()
 
 async function main(args: string[]): Promise<number> {
   let options: ChaosOptions
