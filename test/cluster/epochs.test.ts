@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { draft, listenTo, payloads, publishOne, readAll } from '../contracts/bus.js'
 import { post } from '../helpers/app.js'
+import { draft, listenTo, payloads, publishOne, readAll } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
 import { startGateway } from '../helpers/gateway.js'
 import { type RedisServer, startRedis } from '../helpers/redis.js'

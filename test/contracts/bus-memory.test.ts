@@ -1,6 +1,7 @@
 import t from 'tap'
 import { MemoryBus } from '../../src/bus/memory.js'
-import { draft, listenTo, testBus } from './bus.js'
+import { draft, listenTo } from '../helpers/bus.js'
+import { testBus } from './bus.js'
 
 testBus(t, (_, options) => new MemoryBus(options))
 

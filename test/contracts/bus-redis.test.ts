@@ -3,10 +3,11 @@ import type { Bus, BusOptions } from '../../src/bus/bus.js'
 import { RedisReader } from '../../src/bus/redis-reader.js'
 import { formatCursor } from '../../src/cursor.js'
 import { RedisNames } from '../../src/redis.js'
+import { draft, listenTo, payloads, publishOne, readAll } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
 import { startRedis } from '../helpers/redis.js'
 import { createRedisBus } from '../helpers/redis-bus.js'
-import { draft, listenTo, payloads, publishOne, readAll, testBus } from './bus.js'
+import { testBus } from './bus.js'
 
 const redis = await startRedis(t)
 let prefixes = 0

@@ -1,78 +1,15 @@
 import fc from 'fast-check'
 import type { Test } from 'tap'
-import type { Bus, BusOptions, GapReason } from '../../src/bus/bus.js'
-import { type Cursor, formatCursor, parseCursor } from '../../src/cursor.js'
-import { createDraft, type Draft, type Event } from '../../src/event.js'
+import { formatCursor, parseCursor } from '../../src/cursor.js'
+import { createDraft } from '../../src/event.js'
+import { type CreateBus, draft, openBusWith, payloads, publishOne, readAll, until } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
-
-/** Makes a bus with a history of its own that nobody used before; it is closed by the suite. */
-export type CreateBus = (t: Test, options: BusOptions) => Bus | Promise<Bus>
-
-const ROOMY = { historySize: 1_000, historyTtlMs: 60_000 }
-
-/** What a subscriber was told, in order. */
-export interface Heard {
-  readonly events: Event[]
-  readonly gaps: { rooms: readonly string[] | null; reason: GapReason }[]
-  /** How often the bus said that it can be read again. */
-  ready: number
-}
-
-/** Connects a bus to a subscriber that follows everything, and waits until the bus was reached. */
-export async function listenTo(t: Test, bus: Bus, follows?: readonly string[]): Promise<Heard> {
-  const heard: Heard = { events: [], gaps: [], ready: 0 }
-  t.teardown(() => bus.close())
-  await bus.connect({
-    onEvents: events => void heard.events.push(...events),
-    onGap: (rooms, reason) => void heard.gaps.push({ rooms, reason }),
-    onReady: () => void heard.ready++,
-    followedRooms: () => follows ?? [],
-    isFollowed: room => follows === undefined || follows.includes(room),
-  })
-  await waitFor(() => bus.position, 10_000, 'the bus to be reached')
-  return heard
-}
-
-/** A checked event. */
-export function draft(room: string, data: unknown, more: { key?: string; ephemeral?: boolean; type?: string } = {}) {
-  return createDraft(room, { type: 'tick', data: JSON.stringify(data), ...more }, 1_048_576, 'the test')
-}
-
-/** Publishes one event and answers its position, once this replica has heard of it. */
-export async function publishOne(bus: Bus, event: Draft): Promise<Cursor> {
-  const [published] = await bus.publish([event])
-  const cursor = parseCursor(published!.id)!
-  await waitFor(() => bus.position!.seq >= cursor.seq, 10_000, 'the event to be heard')
-  return cursor
-}
-
-/** Every page behind `after`: all events, and every room that a page called lost. */
-export async function readAll(bus: Bus, after: Cursor, rooms: readonly string[]) {
-  const events: Event[] = []
-  const lost = new Set<string>()
-  for (let from = after; ; ) {
-    const page = await bus.replay(from, rooms)
-    events.push(...page.events)
-    for (const room of page.lost) lost.add(room)
-    if (!page.hasMore) return { events, lost: [...lost], upTo: page.upTo }
-    from = page.upTo
-  }
-}
-
-/** The payloads of events, parsed. */
-export function payloads(events: readonly Event[]): unknown[] {
-  return events.map(event => JSON.parse(event.data))
-}
+import { testReplay } from './replay.js'
 
 /** What every bus must do. `createBus` makes one; each test has its own. */
 export function testBus(t: Test, createBus: CreateBus): void {
-  const open = async (t: Test, options: Partial<BusOptions> = {}) => {
-    const bus = await createBus(t, { ...ROOMY, ...options })
-    const heard = await listenTo(t, bus)
-    return { bus, heard, start: bus.position! }
-  }
-  const until = (heard: Heard, count: number) =>
-    waitFor(() => heard.events.length >= count, 10_000, `${count} events at the subscriber`)
+  const open = openBusWith(createBus)
+  testReplay(t, open)
 
   t.test(
     'an event reaches the subscriber with its room, type, data and time, under the id that was answered',
@@ -146,127 +83,6 @@ export function testBus(t: Test, createBus: CreateBus): void {
         answer.map(published => published.room),
         batch('').map(each => each.room),
       )
-    }
-  })
-
-  t.test('a resume from every position gives exactly what was published behind it', async t => {
-    const { bus, heard, start } = await open(t)
-    for (let n = 0; n < 30; n++) await bus.publish([draft(n % 2 === 0 ? 'even' : 'odd', n)])
-    await until(heard, 30)
-    const positions = [start, ...heard.events.map(event => event.cursor)]
-    for (const [n, after] of positions.entries()) {
-      const both = await readAll(bus, after, ['odd', 'even'])
-      t.same(
-        payloads(both.events),
-        Array.from({ length: 30 - n }, (_, i) => n + i),
-      )
-      t.same(both.lost, [])
-      const odd = await readAll(bus, after, ['odd'])
-      t.same(
-        payloads(odd.events),
-        payloads(both.events).filter(value => Number(value) % 2 === 1),
-      )
-      t.same(odd.lost, [])
-      t.equal(formatCursor(odd.upTo), formatCursor(both.upTo), 'complete up to the same position')
-    }
-  })
-
-  t.test('a resume while events keep arriving misses nothing and repeats nothing', async t => {
-    const { bus, heard, start } = await open(t)
-    const total = 300
-    const publishing = (async () => {
-      for (let n = 0; n < total; n++) await bus.publish([draft('room', n)])
-    })()
-    const seen: Event[] = []
-    let after = start
-    while (seen.length < total) {
-      const page = await bus.replay(after, ['room'])
-      t.same(page.lost, [])
-      seen.push(...page.events)
-      after = page.upTo
-      await new Promise(resolve => setImmediate(resolve))
-    }
-    await publishing
-    await until(heard, total)
-    t.same(
-      payloads(seen),
-      Array.from({ length: total }, (_, n) => n),
-    )
-    t.same(seen, heard.events)
-  })
-
-  t.test('history trimmed by count is called lost for what it no longer has, and whole for what it has', async t => {
-    const { bus, start } = await open(t, { historySize: 5 })
-    const positions: Cursor[] = []
-    for (let n = 0; n < 12; n++) positions.push(await publishOne(bus, draft('room', n)))
-    t.same((await readAll(bus, start, ['room'])).lost, ['room'])
-    for (const [n, after] of positions.entries()) {
-      const { events, lost } = await readAll(bus, after, ['room', 'quiet'])
-      // A bus may keep more than it must; it must never call whole what is not.
-      if (lost.length === 0)
-        t.same(
-          payloads(events),
-          Array.from({ length: 11 - n }, (_, i) => n + 1 + i),
-        )
-      else t.same(lost, ['room'])
-      if (n >= 6) t.same(lost, [], 'the newest five are there')
-    }
-  })
-
-  t.test('a history size of 0 keeps nothing and never calls a missed event complete', async t => {
-    const { bus, start } = await open(t, { historySize: 0 })
-    const position = await publishOne(bus, draft('room', 1))
-    t.same((await readAll(bus, start, ['room'])).lost, ['room'])
-    t.same(await readAll(bus, position, ['room']), { events: [], lost: [], upTo: position })
-  })
-
-  t.test('history trimmed by age is called lost, also when newer events follow', async t => {
-    const { bus, start } = await open(t, { historyTtlMs: 30 })
-    const first = await publishOne(bus, draft('room', 1))
-    const isLost = async () => {
-      const { events, lost } = await readAll(bus, start, ['room'])
-      if (lost.length === 0) t.same(payloads(events), [1], 'what is not lost is there')
-      return lost.length > 0
-    }
-    await waitFor(isLost, 5_000, 'the event to be too old')
-    t.same((await readAll(bus, first, ['room'])).lost, [], 'nothing was missed behind it')
-    const second = await publishOne(bus, draft('room', 2))
-    t.same((await readAll(bus, start, ['room'])).lost, ['room'])
-    const { events, lost } = await readAll(bus, first, ['room'])
-    if (lost.length === 0) t.same(payloads(events), [2])
-    t.same(await readAll(bus, second, ['room']), { events: [], lost: [], upTo: second })
-  })
-
-  t.test('a position of an unknown epoch is never called complete', async t => {
-    const { bus, start } = await open(t)
-    await bus.publish([draft('room', 1)])
-    for (const after of [
-      { epoch: 'nosuch', seq: start.seq },
-      { epoch: '', seq: 0 },
-      { epoch: 'nosuch', seq: 0 },
-    ]) {
-      const { lost, upTo } = await readAll(bus, after, ['room', 'never'])
-      t.same([...lost].sort(), ['never', 'room'])
-      t.equal(upTo.epoch, bus.position!.epoch, 'and a position to go on from is given')
-    }
-  })
-
-  t.test('a position from the future is never called complete', async t => {
-    const { bus } = await open(t)
-    const { epoch, seq } = await publishOne(bus, draft('room', 1))
-    for (const ahead of [1, 1_000, Number.MAX_SAFE_INTEGER - seq]) {
-      const { events, lost } = await readAll(bus, { epoch, seq: seq + ahead }, ['room', 'never'])
-      t.same(events, [])
-      t.same([...lost].sort(), ['never', 'room'])
-    }
-  })
-
-  t.test('a room that was never published to is complete at every position of this epoch', async t => {
-    const { bus, start } = await open(t)
-    t.same((await readAll(bus, start, ['never'])).lost, [])
-    const position = await publishOne(bus, draft('room', 1))
-    for (const after of [start, position]) {
-      t.same(await readAll(bus, after, ['never']), { events: [], lost: [], upTo: position })
     }
   })
 
@@ -370,24 +186,6 @@ export function testBus(t: Test, createBus: CreateBus): void {
       [...raw, ...json],
     )
     t.same((await readAll(bus, start, ['room'])).events, heard.events)
-  })
-
-  t.test('a batch of 1,000 events is published and read back in pages', async t => {
-    const { bus, heard, start } = await open(t, { historySize: 2_000 })
-    const batch = Array.from({ length: 1_000 }, (_, n) => draft(`room:${n % 7}`, n))
-    const answers = await bus.publish(batch)
-    await until(heard, 1_000)
-    t.same(
-      answers.map(published => published.id),
-      heard.events.map(event => formatCursor(event.cursor)),
-    )
-    const rooms = Array.from({ length: 7 }, (_, n) => `room:${n}`)
-    const { events, lost } = await readAll(bus, start, rooms)
-    t.same(lost, [])
-    t.same(
-      payloads(events),
-      Array.from({ length: 1_000 }, (_, n) => n),
-    )
   })
 
   t.test('the position is that of the last event handed over, and never runs ahead of it', async t => {
