@@ -139,3 +139,17 @@ t.test('headers beyond what Node takes are refused', async t => {
   const head = `GET /livez HTTP/1.1\r\nHost: a\r\n${'X-A: 0123456789\r\n'.repeat(3_000)}\r\n`
   t.match(await exchange(t, url, head), /^HTTP\/1\.1 431 /)
 })
+
+t.test('a stream request with a body is refused: the end of its reader would go unnoticed', async t => {
+  const { app, url } = await startApp(t)
+  const head = 'GET /v1/stream?user=1 HTTP/1.1\r\nHost: a\r\n'
+  const body = 'x'.repeat(200_000)
+  for (const request of [
+    `Content-Length: 200000\r\n\r\n${body}`,
+    `Transfer-Encoding: chunked\r\n\r\n30d40\r\n${body}\r\n0\r\n\r\n`,
+  ]) {
+    t.match(await exchange(t, url, head + request, /\}$/), /^HTTP\/1\.1 400 .*TIDINGS_INVALID_REQUEST/s)
+  }
+  t.equal(app.tidings.counts.opened, 0)
+  t.match(await exchange(t, url, `${head}Content-Length: 0\r\n\r\n`, /stream\.open/), /stream\.open/)
+})
