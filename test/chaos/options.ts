@@ -17,6 +17,7 @@ export const USAGE = `Usage: npm run chaos -- [options]
   --replicas N        gateway processes (default 3)
   --clients N         readers (default 300)
   --faults a,b        of: ${Object.keys(FAULTS).join(', ')} (default: all)
+  --short             the same as --seed 1 --minutes 2.4 --clients 150: under three minutes, every kind of fault
   --wait-replicas N   REDIS_WAIT_REPLICAS of the gateways in the Sentinel phase (default 0)
 `
 
@@ -25,13 +26,22 @@ export function readOptions(args: string[]): ChaosOptions {
   const text = { type: 'string' } as const
   const { values } = parseArgs({
     args,
-    options: { seed: text, minutes: text, replicas: text, clients: text, faults: text, 'wait-replicas': text },
+    options: {
+      short: { type: 'boolean' },
+      seed: text,
+      minutes: text,
+      replicas: text,
+      clients: text,
+      faults: text,
+      'wait-replicas': text,
+    },
   })
+  const { short = false } = values
   return {
-    seed: number('seed', values.seed, Math.floor(Math.random() * 1e6), 0),
-    minutes: number('minutes', values.minutes, 3, 0),
+    seed: number('seed', values.seed, short ? 1 : Math.floor(Math.random() * 1e6), 0),
+    minutes: number('minutes', values.minutes, short ? 2.4 : 3, 0),
     replicas: number('replicas', values.replicas, 3, 1),
-    clients: number('clients', values.clients, 300, 1),
+    clients: number('clients', values.clients, short ? 150 : 300, 1),
     faults: values.faults === undefined ? (Object.keys(FAULTS) as FaultKind[]) : kinds(values.faults), // its keys are that
     waitReplicas: number('wait-replicas', values['wait-replicas'], 0, 0),
   }
