@@ -30,6 +30,7 @@ interface Backlog {
   readonly events: Event[]
   /** Rooms that may have lost something. */
   readonly lost: Set<string>
+  bytes: number
 }
 
 /**
@@ -148,7 +149,16 @@ export class Subscription {
       // A position that this Redis does not know says nothing about what was handed on of its history before: all, perhaps.
       // Only of a life that was never met it was nothing.
       const isReadable = from !== null && (moved.kind !== 'unknown' || !this.#lives.has(moved.life))
-      const backlog = isReadable ? await this.#readBacklog(moved, isCurrent) : { events: [], lost: new Set<string>() }
+      const backlog: Backlog = { events: [], lost: new Set(), bytes: 0 }
+      if (isReadable) {
+        const done = new Set<string>()
+        // The last look at who follows what and the new position are one step: a reader that came between them would be told the
+        // old position, and nobody would read for it.
+        for (let rooms = this.#toRead(moved, done); rooms.length > 0; rooms = this.#toRead(moved, done)) {
+          await this.#readRooms(rooms, moved, backlog)
+          if (!isCurrent()) return
+        }
+      }
       if (!isCurrent()) return
       if (from !== null) this.catchUps++
       this.#lives.add(moved.life)
@@ -170,41 +180,35 @@ export class Subscription {
     this.#goLive()
   }
 
-  // Reads what followed rooms got. A room that is followed only since this began is read as well, before anything is handed
-  // on: its reader was told the old position.
-  async #readBacklog(moved: Moved, isCurrent: () => boolean): Promise<Backlog> {
-    const { subscriber } = this.#options
-    const backlog: Backlog = { events: [], lost: new Set() }
-    const done = new Set<string>()
-    let bytes = 0
-    while (isCurrent()) {
-      const rooms: string[] = []
-      for (const room of subscriber.followedRooms()) {
-        if (done.has(room) || (!moved.rooms.has(room) && moved.from.seq >= moved.forgotten)) continue
-        rooms.push(room)
-        done.add(room)
-        if (rooms.length === ROOMS_PER_READ) break
-      }
-      if (rooms.length === 0) break
-      if (bytes > CATCH_UP_LIMIT_BYTES) for (const room of rooms) backlog.lost.add(room)
-      else bytes += await this.#readRooms(rooms, moved, backlog)
+  // Followed rooms that moved and are not done yet, some at a time. One that is followed only since this began is read as well:
+  // its reader was told the old position.
+  #toRead(moved: Moved, done: Set<string>): string[] {
+    const rooms: string[] = []
+    for (const room of this.#options.subscriber.followedRooms()) {
+      if (done.has(room) || (!moved.rooms.has(room) && moved.from.seq >= moved.forgotten)) continue
+      rooms.push(room)
+      done.add(room)
+      if (rooms.length === ROOMS_PER_READ) break
     }
-    return backlog
+    return rooms
   }
 
-  async #readRooms(rooms: readonly string[], moved: Moved, backlog: Backlog): Promise<number> {
+  async #readRooms(rooms: readonly string[], moved: Moved, backlog: Backlog): Promise<void> {
+    if (backlog.bytes > CATCH_UP_LIMIT_BYTES) {
+      for (const room of rooms) backlog.lost.add(room)
+      return
+    }
     let after = moved.from
-    let bytes = 0
     for (;;) {
       const page = await this.#options.reader.replay(after, rooms, moved.position, PAGE_BYTES)
       if (page.upTo.epoch !== moved.position.epoch) throw new Error('the epoch changed while histories were read')
       for (const room of page.lost) backlog.lost.add(room)
       for (const event of page.events) {
-        bytes += event.data.length
+        backlog.bytes += event.data.length
         backlog.events.push(event)
       }
       after = page.upTo
-      if (!page.hasMore) return bytes
+      if (!page.hasMore) return
     }
   }
 

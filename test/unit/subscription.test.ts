@@ -13,9 +13,15 @@ const message = (seq: number, data: string[], epoch = 'k') =>
 const beacon = (seq: number, epoch = 'k') => Buffer.from(`B\n${epoch}\n${seq}\nmark 1`)
 
 /** A subscription to a server that the test plays. */
-function subscribe(follows = ['room']) {
+function subscribe(follows = ['room'], followed: () => Iterable<string> = () => follows) {
   const told: string[] = []
-  const server = { position: { epoch: 'k', seq: 0 } as Cursor, events: [] as Event[], lost: [] as string[], asked: 0 }
+  const server = {
+    position: { epoch: 'k', seq: 0 } as Cursor,
+    events: [] as Event[],
+    lost: [] as string[],
+    asked: 0,
+    rooms: new Set(follows),
+  }
   const moved = async (from: Cursor | null): Promise<Moved> => {
     server.asked++
     const kind = from === null || from.epoch === server.position.epoch ? 'same' : 'lineage'
@@ -25,11 +31,11 @@ function subscribe(follows = ['room']) {
       kind,
       from: from ?? server.position,
       forgotten: 0,
-      rooms: new Set(follows),
+      rooms: server.rooms,
     }
   }
-  const replay = async (after: Cursor) => ({
-    events: server.events.filter(event => event.cursor.seq > after.seq),
+  const replay = async (after: Cursor, rooms: readonly string[]) => ({
+    events: server.events.filter(({ cursor, room }) => cursor.seq > after.seq && rooms.includes(room)),
     lost: server.lost,
     upTo: server.position,
     hasMore: false,
@@ -42,7 +48,7 @@ function subscribe(follows = ['room']) {
       onEvents: events => void told.push(...events.map(event => `${event.data}`)),
       onGap: (rooms, reason) => void told.push(`gap ${rooms} ${reason}`),
       onReady: () => void told.push('ready'),
-      followedRooms: () => follows,
+      followedRooms: () => followed(),
       isFollowed: room => follows.includes(room),
     },
     onContiguous: () => {},
@@ -163,3 +169,37 @@ t.test('a history that cannot be read leaves the subscription detached until it 
   await settle()
   t.same(told, ['6', '7', '8', '9', 'ready'])
 })
+
+t.test(
+  'a reader that comes at any moment of a catch-up misses nothing: it is read for, or told the later position',
+  async t => {
+    for (let moment = 0; moment < 40; moment++) {
+      const follows = ['room']
+      let toldTo: number | null = null
+      // Once the rooms were asked for, the reader comes so many steps later.
+      const come = async () => {
+        for (let i = 0; i < moment; i++) await null
+        toldTo = setup.subscription.position!.seq
+        follows.push('late')
+      }
+      let isComing = false
+      const setup = subscribe(follows, function* () {
+        yield* [...follows]
+        if (setup.subscription.isCatchingUp && setup.subscription.position !== null && !isComing) {
+          isComing = true
+          void come()
+        }
+      })
+      const { subscription, server, told } = setup
+      server.position = { epoch: 'k', seq: 5 }
+      subscription.resync()
+      await settle()
+      server.position = { epoch: 'k', seq: 7 }
+      server.events = [eventAt(6), eventAt(7, 'late')]
+      server.rooms.add('late')
+      subscription.take(beacon(7))
+      await settle()
+      t.ok(toldTo === 7 || told.includes('7'), `${moment} steps later: told ${toldTo}, got ${told}`)
+    }
+  },
+)
