@@ -39,6 +39,8 @@ export class Book {
   readonly rooms: readonly string[]
   readonly announcements: Announcement[] = []
   delivered = 0
+  /** Seen again where that is allowed. */
+  repeated = 0
   #ledger: Ledger
   #seen = new Uint8Array(1024)
   #position: Position | undefined
@@ -46,6 +48,9 @@ export class Book {
   #openedAt = Number.POSITIVE_INFINITY
   #isGone = false
   #sentLastEventId = ''
+  /** Its position was not accepted: what comes next may be of an earlier epoch, of a primary that was given up. */
+  #mayGoBack = false
+  #hasGoneBack = false
   #log: { at: number; what: string }[] = []
 
   constructor(name: string, rooms: readonly string[], ledger: Ledger) {
@@ -66,6 +71,7 @@ export class Book {
     // Null to a reader that named its position is no announcement: pages take null for a first visit.
     const isFirst = resumed === null && this.#sentLastEventId === ''
     if (resumed === false || isFirst) this.#announce(`resumed ${resumed}`, null, isFirst, at)
+    this.#mayGoBack = resumed === false
     if (id !== '') this.#moveTo(id, at)
   }
 
@@ -89,13 +95,14 @@ export class Book {
       violations.add('wrong room', `${this.name} saw ${name} and does not follow it`, context)
     this.#ledger.place(publication, id)
     const position = this.#ledger.positions.read(id)
+    this.#goBack(position)
     const isBehind = this.#position !== undefined && this.#ledger.positions.compare(position, this.#position) <= 0
     const last = showPosition(this.#position)
-    if (this.hasSeen(n) && (isBehind || !publication.isRepublished)) {
+    if (this.hasSeen(n) && (isBehind || !(publication.isRepublished || this.#hasGoneBack))) {
       violations.add('duplicated', `${this.name} saw ${name} again, after ${last}`, context)
     } else if (isBehind) {
       violations.add('reordered', `${this.name} saw ${name} after ${last}`, context)
-    }
+    } else if (this.hasSeen(n)) this.repeated++
     this.#mark(n)
     if (!isBehind) this.#setPosition(position, at)
   }
@@ -143,8 +150,18 @@ export class Book {
     this.announcements.push({ at, what, rooms, before, sinceAt: this.#positionAt, after: undefined, isFirst })
   }
 
+  /** Behind `resumed: false` the order begins anew if the epoch is an earlier one: then the replica hears an old primary still. */
+  #goBack(position: Position): void {
+    if (this.#mayGoBack && this.#position && position.rank < this.#position.rank) {
+      this.#position = undefined
+      this.#hasGoneBack = true
+    }
+    this.#mayGoBack = false
+  }
+
   #moveTo(id: string, at: number): void {
     const position = this.#ledger.positions.read(id)
+    this.#goBack(position)
     if (this.#position && this.#ledger.positions.compare(position, this.#position) < 0) {
       const what = `${this.name} was put back from ${showPosition(this.#position)} to ${id}`
       this.#ledger.violations.add('reordered', what, () => this.logAround(at))

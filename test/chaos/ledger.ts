@@ -19,6 +19,8 @@ export interface LedgerCounts {
   reordered: number
   /** Published again after Redis forgot the key: allowed, as nobody could know. */
   republished: number
+  /** Seen again by a reader whose position an old primary's replica had refused (`resumed: false`): allowed. */
+  repeated: number
 }
 
 export interface Reconciliation {
@@ -140,6 +142,7 @@ export class Ledger {
       silentlyLost: this.violations.count('silently lost'),
       duplicated: this.violations.count('duplicated'),
       reordered: this.violations.count('reordered'),
+      repeated: this.books.reduce((sum, book) => sum + book.repeated, 0),
       republished: this.publications.filter(one => one.isRepublished).length,
     }
     return { counts, violations: this.violations }

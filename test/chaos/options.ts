@@ -18,7 +18,8 @@ export const USAGE = `Usage: npm run chaos -- [options]
   --clients N         readers (default 300)
   --faults a,b        of: ${Object.keys(FAULTS).join(', ')} (default: all)
   --short             the same as --seed 1 --minutes 2.4 --clients 150: under three minutes, every kind of fault
-  --wait-replicas N   REDIS_WAIT_REPLICAS of the gateways in the Sentinel phase (default 0)
+  --wait-replicas N   REDIS_WAIT_REPLICAS of the gateways in the Sentinel phase (default 1)
+                      With 0 an old primary may acknowledge what no reader on the new one ever hears of: violations are then right.
 `
 
 /** @throws Error  for an unknown option or a value that is not allowed */
@@ -43,7 +44,7 @@ export function readOptions(args: string[]): ChaosOptions {
     replicas: number('replicas', values.replicas, 3, 1),
     clients: number('clients', values.clients, short ? 150 : 300, 1),
     faults: values.faults === undefined ? (Object.keys(FAULTS) as FaultKind[]) : kinds(values.faults), // its keys are that
-    waitReplicas: number('wait-replicas', values['wait-replicas'], 0, 0),
+    waitReplicas: number('wait-replicas', values['wait-replicas'], 1, 0),
   }
 }
 

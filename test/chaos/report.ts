@@ -39,6 +39,7 @@ function countTable(results: readonly PhaseResult[]): string[] {
     ['refused', 'refused'],
     ['uncertain', 'uncertain for good'],
     ['republished', 'republished after Redis forgot'],
+    ['repeated', 'repeated after a refused position'],
     ['delivered', 'delivered'],
     ['announcements', 'announcements of loss'],
     ['announcedLost', 'announced lost'],

@@ -254,3 +254,21 @@ t.test(
     }
   },
 )
+
+t.test('a reader that a replica of an old primary refused begins anew there, and may see something again', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 20_000, 'test')
+  see(reader, published.slice(0, 4), 420)
+  reader.gap(['a', 'b'], '', 430)
+  const [fromNew] = [publish(ledger, 'a', 'e2-5', 440)]
+  see(reader, [fromNew], 460)
+  // Its next replica still hears the old primary.
+  reader.connect('e2-5', 470)
+  reader.open(false, '', 480)
+  see(reader, [published[4]!], 520)
+  reader.gap(['a', 'b'], '', 600)
+  see(reader, [fromNew], 610)
+  const { counts, violations } = ledger.reconcile()
+  t.same([...violations.counts], [])
+  t.equal(counts.repeated, 1)
+})
