@@ -89,12 +89,13 @@ export class Ledger {
     const known = publication.position
     publication.position ??= position
     if (!known || (known.epoch === position.epoch && known.seq === position.seq)) return
-    if (known.epoch !== position.epoch && known.seq === position.seq) {
-      this.positions.carry(known, position)
+    if (known.epoch !== position.epoch && publication.isRepeated) {
+      // By chance it may even have its old number: a primary that was given up had as many that nobody else has.
+      publication.isRepublished = true
       return
     }
-    if (known.epoch !== position.epoch && publication.isRepeated) {
-      publication.isRepublished = true
+    if (known.epoch !== position.epoch && known.seq === position.seq) {
+      this.positions.carry(known, position)
       return
     }
     const sent = publication.isRepeated ? 'with one key' : 'once'
