@@ -116,6 +116,7 @@ export class Resumer {
   async #recover(connection: Connection, recovery: Recovery): Promise<void> {
     const { bus, queueLimitBytes } = this.#options
     const isCurrent = () => connection.recovery === recovery && !connection.isEnded
+    let unsent: Replay | null = null
     while (isCurrent() && recovery.isReading) {
       if (bus.position === null) {
         // This replica's first position is where its live events begin: a page read before might end short of that.
@@ -124,14 +125,16 @@ export class Resumer {
       }
       let page: Replay
       try {
-        const answer = bus.replay(recovery.after, connection.rooms)
+        const answer = unsent ?? bus.replay(recovery.after, connection.rooms)
         page = answer instanceof Promise ? await answer : answer
       } catch (error) {
         this.#wait(connection, isCurrent(), error)
         return
       }
       if (!isCurrent()) return
-      const step = recovery.take(firstSlice(page, queueLimitBytes * SLICE_SHARE), bus.position)
+      const { slice, rest } = cut(page, queueLimitBytes * SLICE_SHARE)
+      unsent = rest
+      const step = recovery.take(slice, bus.position)
       this.#send(connection, step.events, step.lost, step.isLive ? recovery.after : null)
       // A long backlog goes out at the reader's pace. The last slice must not wait: live events may follow it at once.
       if (!step.isLive) await connection.drained()
@@ -174,16 +177,18 @@ export class Resumer {
   }
 }
 
-// A page cut where `bytes` are reached; the rest is read again.
-function firstSlice(page: Replay, bytes: number): Replay {
+// A page cut where `bytes` are reached; `rest` is null when that is all of it.
+function cut(page: Replay, bytes: number): { slice: Replay; rest: Replay | null } {
   let size = 0
   for (const [i, event] of page.events.entries()) {
     size += event.data.length + event.type.length + event.room.length + FRAME_OVERHEAD_BYTES
     if (size > bytes && i < page.events.length - 1) {
-      return { events: page.events.slice(0, i + 1), lost: page.lost, upTo: event.cursor, hasMore: true }
+      const slice = { events: page.events.slice(0, i + 1), lost: page.lost, upTo: event.cursor, hasMore: true }
+      // What is lost was named with the first slice.
+      return { slice, rest: { ...page, events: page.events.slice(i + 1), lost: [] } }
     }
   }
-  return page
+  return { slice: page, rest: null }
 }
 
 // The frames of events, and the rooms of those that no frame can hold.

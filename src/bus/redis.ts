@@ -4,6 +4,7 @@ import { BusUnavailable } from '../errors.js'
 import type { Draft, Published } from '../event.js'
 import { loadScript, type RedisLink, RedisNames } from '../redis.js'
 import type { Bus, BusHealth, BusOptions, Replay, Subscriber } from './bus.js'
+import { Gate } from './gate.js'
 import { History, heapShare } from './history.js'
 import { freshName, RedisPublisher } from './redis-publisher.js'
 import { RedisReader } from './redis-reader.js'
@@ -15,6 +16,8 @@ const beaconScript = loadScript(import.meta.url, 'state.lua', 'beacon.lua')
 const BEAT_MS = 1_000
 // Without its own beacon for this long, a subscriber is connected to nothing.
 const DEAF_AFTER_MS = 4_000
+// Histories read for streams at the same time.
+const REPLAYS_AT_ONCE = 32
 const CLOSE_TIMEOUT_MS = 2_000
 
 /** Options of the Redis bus. */
@@ -43,6 +46,7 @@ export class RedisBus implements Bus {
   readonly #names: RedisNames
   readonly #publisher: RedisPublisher
   readonly #reader: RedisReader
+  readonly #gate = new Gate(REPLAYS_AT_ONCE)
   #tail: History
   #subscription: Subscription | null = null
   #beatTimer: NodeJS.Timeout | null = null
@@ -101,7 +105,7 @@ export class RedisBus implements Bus {
     if (this.#isClosed) return Promise.reject(new BusUnavailable('the bus is closed'))
     // Live events begin at the first position: what lies between an earlier read and it would reach nobody.
     if (position === null) return Promise.reject(new BusUnavailable('Redis was not reached yet'))
-    return this.#reader.replay(after, rooms, null)
+    return this.#gate.run(() => this.#reader.replay(after, rooms, null))
   }
 
   get position(): Cursor | null {
