@@ -6,7 +6,7 @@ import { MAX_SESSION_MS } from '../src/auth/tickets.js'
 import { ANY_ROOM, covers, isPattern } from '../src/auth/viewer.js'
 import { InvalidBody, ManageForbidden } from '../src/errors.js'
 import { shown, userRoom } from '../src/event.js'
-import { refusals } from '../src/http-schemas.js'
+import { refusals } from '../src/http/schemas.js'
 
 const MAX_BODY_BYTES = 65_536
 const MAX_PATTERNS = 1_000

@@ -1,7 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { readBatch, readEventBody } from '../src/body.js'
 import type { Config } from '../src/config.js'
 import { PublishForbidden } from '../src/errors.js'
 import {
@@ -13,7 +12,8 @@ import {
   PublishedSchema,
   userRoom,
 } from '../src/event.js'
-import { refusals } from '../src/http-schemas.js'
+import { readBatch, readEventBody } from '../src/http/body.js'
+import { refusals } from '../src/http/schemas.js'
 
 /** The ways to publish over HTTP, as metrics name them. */
 type Door = 'user' | 'room' | 'broadcast' | 'batch'
@@ -43,7 +43,7 @@ const KeyHeaderSchema = Type.Object({
   ),
 })
 
-// The doors for publishers. Bodies stay text until src/body.ts reads them, so that `data` arrives as it was sent.
+// The doors for publishers. Bodies stay text until src/http/body.ts reads them, so that `data` arrives as it was sent.
 async function publish(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
   const { maxEventBytes } = config
   const { allows, authenticate } = app.tidingsAuth
@@ -59,7 +59,7 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
     config: { door },
     bodyLimit: maxEventBytes + BODY_OVERHEAD_BYTES,
     schema: { tags: ['publish'], summary, headers: KeyHeaderSchema, body: EventBodySchema, response: responses },
-    // The schemas describe; src/body.ts checks, because it names what is wrong and keeps the payload's text.
+    // The schemas describe; src/http/body.ts checks, because it names what is wrong and keeps the payload's text.
     validatorCompiler: () => () => true,
   })
   const publishOne = async (request: FastifyRequest, reply: FastifyReply, room: string, place: string) => {

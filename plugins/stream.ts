@@ -19,8 +19,8 @@ import {
   TooManyRooms,
 } from '../src/errors.js'
 import { isRoom, shown } from '../src/event.js'
-import { refusals } from '../src/http-schemas.js'
-import { releaseRequest } from '../src/release.js'
+import { releaseRequest } from '../src/http/release.js'
+import { refusals } from '../src/http/schemas.js'
 
 const GO_ELSEWHERE: ReadonlySet<EndReason> = new Set(['max-age', 'shutdown', 'overloaded'])
 const KEEPALIVE_MS = 30_000

@@ -3,8 +3,8 @@ import { Value } from '@sinclair/typebox/value'
 import { parseApiKeys } from './auth/api-keys.js'
 import { publicKeyProblem } from './auth/public-key.js'
 import { InvalidConfig } from './errors.js'
-import { redisUrlProblem } from './redis-url.js'
-import { trustOf } from './trust-proxy.js'
+import { trustOf } from './http/trust-proxy.js'
+import { redisUrlProblem } from './redis/url.js'
 
 // One schema: names, defaults, limits and the README's table come from here. `env` is the variable's name; embedding
 // applications use the property's.

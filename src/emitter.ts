@@ -4,7 +4,8 @@ import { type Config, checkOptions } from './config.js'
 import { BusUnavailable, BusUncertain, Closed } from './errors.js'
 import type { Draft, Published } from './event.js'
 import { createPublisher, type Publisher } from './publisher.js'
-import { RedisLink, RedisNames } from './redis.js'
+import { RedisLink } from './redis/link.js'
+import { RedisNames } from './redis/names.js'
 
 /** Options of an emitter. What they share with the gateway must be the same there. */
 export interface EmitterOptions {

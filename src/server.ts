@@ -74,7 +74,7 @@ async function closeOnSignals(app: FastifyInstance, config: Config): Promise<voi
 }
 
 async function reloadCertificate(app: FastifyInstance, config: Config): Promise<void> {
-  const { watchCertificate } = await import('./tls.js')
+  const { watchCertificate } = await import('./http/tls.js')
   const { server } = app
   const stop = watchCertificate(
     config,

@@ -10,7 +10,8 @@ import { RedisSignals } from './bus/redis-signals.js'
 import { MemorySignals, type Signals } from './bus/signals.js'
 import type { Config } from './config.js'
 import type { Log } from './log.js'
-import { RedisLink, RedisNames } from './redis.js'
+import { RedisLink } from './redis/link.js'
+import { RedisNames } from './redis/names.js'
 
 /** Everything that replicas share. The bus opens and closes the connections of all of it. */
 export interface Shared {

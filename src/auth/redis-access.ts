@@ -1,5 +1,7 @@
 import { AccessUnavailable } from '../errors.js'
-import { loadScript, type RedisLink, type RedisNames, type RedisScript } from '../redis.js'
+import type { RedisLink } from '../redis/link.js'
+import type { RedisNames } from '../redis/names.js'
+import { loadScript, type RedisScript } from '../redis/script.js'
 import { MAX_TOKEN_LIFE_MS } from './jwt.js'
 import type { RevocationStore } from './revocations.js'
 import { FIRST_USE_MS, MAX_SESSION_MS, type Taken, type Ticket, type TicketStore } from './tickets.js'

@@ -1,5 +1,7 @@
 import type { FastifyRateLimitStore, FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
-import { loadScript, type RedisLink, type RedisNames } from '../redis.js'
+import type { RedisLink } from '../redis/link.js'
+import type { RedisNames } from '../redis/names.js'
+import { loadScript } from '../redis/script.js'
 
 const script = loadScript(import.meta.url, 'rate.lua')
 

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { BusUnavailable, BusUncertain, Closed } from '../errors.js'
 import type { Draft, Published } from '../event.js'
-import { loadScript, type RedisLink, type RedisNames } from '../redis.js'
+import type { RedisLink } from '../redis/link.js'
+import type { RedisNames } from '../redis/names.js'
+import { loadScript } from '../redis/script.js'
 import { type BusOptions, KEY_TTL_MS, ROOMS_LIMIT } from './bus.js'
 
 const script = loadScript(import.meta.url, 'state.lua', 'publish.lua')

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { AccessUnavailable } from '../errors.js'
-import { loadScript, type RedisLink, type RedisNames } from '../redis.js'
+import type { RedisLink } from '../redis/link.js'
+import type { RedisNames } from '../redis/names.js'
+import { loadScript } from '../redis/script.js'
 import type { Signal, SignalHandler, Signals } from './signals.js'
 
 const script = loadScript(import.meta.url, 'signal.lua')

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { RedisBus } from '../../src/bus/redis.js'
-import { RedisLink } from '../../src/redis.js'
+import { RedisLink } from '../../src/redis/link.js'
 import { testBus } from '../contracts/bus.js'
 import { draft, listenTo, payloads } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'

@@ -1,6 +1,6 @@
 import type { BusOptions } from '../../src/bus/bus.js'
 import { RedisBus } from '../../src/bus/redis.js'
-import { RedisLink } from '../../src/redis.js'
+import { RedisLink } from '../../src/redis/link.js'
 
 /** Options of a test's Redis bus. */
 export interface RedisBusSetup extends Partial<BusOptions> {

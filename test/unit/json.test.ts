@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { rawItems, rawMember } from '../../src/json.js'
+import { rawItems, rawMember } from '../../src/http/json.js'
 
 // JSON text with white space where it may stand, and escapes where there need be none.
 const space = fc.string({ unit: fc.constantFrom(' ', '\n', '\r', '\t'), maxLength: 2 })

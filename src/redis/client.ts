@@ -2,8 +2,8 @@ import { connect as connectTcp, isIP } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import { AbstractConnector, Redis } from 'ioredis'
-import type { RedisHost, RedisLocator } from './redis-locator.js'
-import type { RedisAddress } from './redis-url.js'
+import type { RedisHost, RedisLocator } from './locator.js'
+import type { RedisAddress } from './url.js'
 
 // One kind of client for a single Redis, a Sentinel set and a cluster: a connection to the one server that matters, which is
 // looked up each time the connection is made. A bus lives in one slot, so a cluster is the server that owns that slot. The

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { Redis } from 'ioredis'
-import type { RedisAddress } from './redis-url.js'
+import type { RedisAddress } from './url.js'
 
 /** A server's address. */
 export interface RedisHost {

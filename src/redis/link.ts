@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { BusUnavailable, BusUncertain } from './errors.js'
-import { createClient, type Purpose, type RedisClient, replyCode } from './redis-client.js'
-import { RedisLocator } from './redis-locator.js'
-import { describeRedis, parseRedisUrl, type RedisAddress } from './redis-url.js'
-
-// Connections, key names, scripts.
+import { BusUnavailable, BusUncertain } from '../errors.js'
+import { createClient, type Purpose, type RedisClient, replyCode } from './client.js'
+import { RedisLocator } from './locator.js'
+import { HASH_TAG } from './names.js'
+import type { RedisScript } from './script.js'
+import { describeRedis, parseRedisUrl, type RedisAddress } from './url.js'
 
 // How often Sentinels are asked whether the primary is still the one: a primary that was cut off from them, and not from
 // here, goes on taking writes that will be lost.
@@ -17,78 +15,6 @@ const REFUSED = new Set([
   ...['READONLY', 'LOADING', 'MASTERDOWN', 'OOM', 'NOREPLICAS', 'CLUSTERDOWN', 'MISCONF', 'NOAUTH', 'NOPERM'],
   ...['WRONGPASS', 'BUSY', 'TRYAGAIN', 'MOVED', 'ASK', 'DENIED'],
 ])
-
-// Part of every key and channel, so that a bus lives in one slot of a cluster.
-const HASH_TAG = '{0}'
-
-/** The channels and keys of one bus. They share a hash tag, so that they live in one slot of a cluster. */
-export class RedisNames {
-  readonly #base: string
-
-  constructor(prefix: string) {
-    this.#base = `${prefix}${HASH_TAG}:`
-  }
-
-  /** Hash: life, epoch, seq, replid and lineage of the counter. */
-  get state(): string {
-    return `${this.#base}state`
-  }
-
-  /** Channel of events and beacons. */
-  get events(): string {
-    return `${this.#base}events`
-  }
-
-  /** Sorted set: room -> seq of its last event; the empty member holds the highest seq forgotten. */
-  rooms(life: string): string {
-    return `${this.#base}${life}:rooms`
-  }
-
-  /** Stream: a room's history. */
-  history(life: string, room: string): string {
-    return `${this.#base}${life}:h:${room}`
-  }
-
-  /** String: the first answer to an idempotency key. */
-  key(key: string): string {
-    return `${this.#base}k:${key}`
-  }
-
-  /** Any other key or channel of this bus. */
-  other(name: string): string {
-    return `${this.#base}${name}`
-  }
-}
-
-/** A Lua script by its text and digest. */
-export class RedisScript {
-  readonly #source: string
-  readonly #digest: string
-
-  constructor(source: string) {
-    this.#source = source
-    this.#digest = createHash('sha1').update(source).digest('hex')
-  }
-
-  /** Runs it, and loads it first where the server does not have it. Errors are the client's. */
-  async run(
-    client: RedisClient['redis'],
-    keys: readonly string[],
-    args: readonly (string | number)[],
-  ): Promise<unknown> {
-    try {
-      return await client.evalsha(this.#digest, keys.length, ...keys, ...args)
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-      return client.eval(this.#source, keys.length, ...keys, ...args)
-    }
-  }
-}
-
-/** Reads scripts that stand beside a module and joins them, first to last. */
-export function loadScript(moduleUrl: string, ...files: string[]): RedisScript {
-  return new RedisScript(files.map(file => readFileSync(new URL(file, moduleUrl), 'utf8')).join('\n'))
-}
 
 /** Surroundings of a link. */
 export interface RedisLinkOptions {

@@ -1,7 +1,7 @@
-import { InvalidBody } from './errors.js'
-import { createDraft, type Draft, shown } from './event.js'
+import { InvalidBody } from '../errors.js'
+import { createDraft, type Draft, shown } from '../event.js'
+import { checkBatchSize, itemOf } from '../publisher.js'
 import { rawItems, rawMember } from './json.js'
-import { checkBatchSize, itemOf } from './publisher.js'
 
 // What comes through the door: request bodies to drafts, with the payload cut out as it was sent.
 
