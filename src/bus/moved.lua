@@ -9,9 +9,15 @@
 local state = read_state()
 if state.life ~= ARGV[2] then return { 'moved', state.life } end
 
-local c, kind = resolve(state, ARGV[3], tonumber(ARGV[4]))
+local asked = tonumber(ARGV[4])
+local c, kind, given = resolve(state, ARGV[3], asked)
 if kind == 'future' then
   -- Positions were given that this server does not know: its data was set back under the same replication id.
+  open_epoch(state, state.replid)
+elseif kind == 'lineage' and asked > given then
+  -- While this primary was in office already, another went on: what it took is lost, and readers who were told of the change
+  -- before that do not know. Another epoch tells them.
+  state.lineage = string.gsub(state.lineage, ARGV[3] .. ':(%d+):%d+', ARGV[3] .. ':%1:' .. digits(asked), 1)
   open_epoch(state, state.replid)
 end
 local answer = { 'ok', state.epoch, digits(state.seq), kind, digits(c), digits(forgotten(state, KEYS[2])) }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { type Cursor, parseCursor } from '../cursor.js'
 import { BusUnavailable, BusUncertain, Closed } from '../errors.js'
 import type { Draft, Published } from '../event.js'
 import type { RedisLink } from '../redis/link.js'
@@ -7,6 +8,7 @@ import { loadScript } from '../redis/script.js'
 import { type BusOptions, KEY_TTL_MS, ROOMS_LIMIT } from './bus.js'
 
 const script = loadScript(import.meta.url, 'state.lua', 'publish.lua')
+const movedScript = loadScript(import.meta.url, 'state.lua', 'moved.lua')
 
 // Drafts that one script takes at most, so that no other client of the server waits long.
 const GROUP_EVENTS = 500
@@ -42,6 +44,9 @@ export class RedisPublisher {
   #queue: Waiting[] = []
   #queuedBytes = 0
   #flushScheduled = false
+  /** The last position that was given to this publisher, and those of ended epochs that Redis was not told of yet. */
+  #given: Cursor | null = null
+  #untold: Cursor[] = []
   readonly #underWay = new Set<Promise<void>>()
   #isClosed = false
 
@@ -122,6 +127,7 @@ export class RedisPublisher {
       // Sent behind the script on the same connection, so that it waits for what the script wrote.
       const { waitReplicas, waitMs, link } = this.#options
       const published = await running
+      this.#note(published)
       if (waitReplicas > 0) {
         const reached = await link.waitForReplicas(waitReplicas, waitMs)
         if (reached < waitReplicas) {
@@ -135,6 +141,32 @@ export class RedisPublisher {
       }
     } catch (error) {
       for (const { reject } of group) reject(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  // A primary that lost its office may have gone on taking events. Its successor cannot know, unless those who were given
+  // positions say so.
+  #note(published: readonly Published[]): void {
+    const last = published.findLast(({ duplicate }) => duplicate !== true)
+    const cursor = last === undefined ? null : parseCursor(last.id)
+    if (cursor === null) return
+    if (this.#given !== null && this.#given.epoch !== cursor.epoch) this.#untold.push(this.#given)
+    this.#given = cursor
+    if (this.#untold.length > 0) void this.#tell()
+  }
+
+  async #tell(): Promise<void> {
+    const { link, names } = this.#options
+    const untold = this.#untold
+    this.#untold = []
+    for (const { epoch, seq } of untold) {
+      try {
+        const keys = [names.state, names.rooms(this.#life)]
+        await link.run(movedScript, keys, [freshName(), this.#life, epoch, seq])
+      } catch {
+        // With the next publish, then.
+        this.#untold.push({ epoch, seq })
+      }
     }
   }
 

@@ -4,17 +4,18 @@
 --                epoch   names the positions; a new one begins with a life, and when the primary changed
 --                seq     of the last event
 --                replid  replication id of the primary that the epoch belongs to
---                lineage "epoch:end,epoch:end", newest first: where earlier epochs of this life ended
+--                lineage "epoch:end:given,...", newest first: where earlier epochs of this life ended here, and the last
+--                        position that is known to have been given in them elsewhere
 -- ARGV[1]  a fresh random name, for a life or an epoch that begins now
 --
 -- Replication is asynchronous: a new primary may lack the newest events while the rest of the state survived, and would give
 -- their positions to other events. A primary gets a new replication id when it is promoted, restarted or started empty, so
 -- that id is compared here, where nobody can come between.
 
-local LINEAGE_LENGTH = 8
+local LINEAGE_LENGTH = 16
 
 local function open_epoch(state, replid)
-  local lineage = state.epoch .. ':' .. state.seq
+  local lineage = string.format('%s:%.0f:%.0f', state.epoch, state.seq, state.seq)
   local kept = 1
   for ancestor in string.gmatch(state.lineage, '[^,]+') do
     if kept >= LINEAGE_LENGTH then break end
@@ -39,14 +40,14 @@ local function read_state()
 end
 
 -- The position of (epoch, seq) in the current order: 'same' epoch, an ancestor ('lineage': at most where it ended), 'future'
--- (nobody was given it), or 'unknown'.
+-- (nobody was given it), or 'unknown'. For an ancestor also the last position known to have been given in it.
 local function resolve(state, epoch, seq)
   if epoch == state.epoch then
     if seq > state.seq then return state.seq, 'future' end
     return seq, 'same'
   end
-  for ancestor, ended in string.gmatch(state.lineage, '(%w+):(%d+)') do
-    if ancestor == epoch then return math.min(seq, tonumber(ended)), 'lineage' end
+  for ancestor, ended, given in string.gmatch(state.lineage, '(%w+):(%d+):(%d+)') do
+    if ancestor == epoch then return math.min(seq, tonumber(ended)), 'lineage', tonumber(given) end
   end
   return 0, 'unknown'
 end

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { formatCursor } from '../../src/cursor.js'
+import { createEmitter } from '../../src/emitter.js'
 import { startLink } from '../chaos/proxy.js'
 import { post } from '../helpers/app.js'
 import { draft, listenTo, payloads, publishOne, readAll } from '../helpers/bus.js'
@@ -175,3 +176,42 @@ t.test(
     t.match(ready, { status: 'ok', reason: null })
   },
 )
+
+t.test('readers who moved to the new primary first are told when it shows that the old one went on', async t => {
+  const { bus, replica, replicated, promote, switchOver } = await startPair(t)
+  await publishOne(bus, draft('room', 'kept'))
+  await replicated()
+  await promote()
+  const { bus: first } = createRedisBus(replica.url)
+  const heard = await listenTo(t, first, FOLLOWED)
+  const before = await publishOne(first, draft('room', 'fresh'))
+  await publishOne(bus, draft('room', 'rolled back'))
+  t.same(heard.gaps, [])
+  await switchOver()
+  await waitFor(() => heard.gaps.length > 0, 15_000, 'the gap at who moved first')
+  t.same(heard.gaps, [{ rooms: null, reason: 'failover' }])
+  const { events, lost } = await readAll(first, before, FOLLOWED)
+  t.same([payloads(events), lost.sort()], [[], ['quiet', 'room']], 'a resume from before that is not called whole')
+  const again = await publishOne(first, draft('room', 'again'))
+  t.same((await readAll(first, { ...again, seq: again.seq - 1 }, FOLLOWED)).lost, [], 'and one from behind it is')
+})
+
+t.test('what an emitter alone was given by the old primary is told too, with its next publish', async t => {
+  const { primary, replica, replicated, promote } = await startPair(t)
+  const link = await startLink(t, primary.port)
+  const emitter = createEmitter({ redisUrl: `redis://127.0.0.1:${link.port}`, prefix: 'test:', retryForMs: 10_000 })
+  t.teardown(() => emitter.close())
+  await emitter.publish('room', { type: 'note', data: 'kept' })
+  await replicated()
+  await promote()
+  const { bus } = createRedisBus(replica.url)
+  const heard = await listenTo(t, bus, FOLLOWED)
+  await publishOne(bus, draft('room', 'fresh'))
+  await emitter.publish('room', { type: 'note', data: 'rolled back' })
+  const { port } = link
+  await link.close()
+  await startLink(t, replica.port, port)
+  await emitter.publish('room', { type: 'note', data: 'over' })
+  await waitFor(() => heard.gaps.length > 0, 15_000, 'the gap')
+  t.same(heard.gaps, [{ rooms: null, reason: 'failover' }])
+})
