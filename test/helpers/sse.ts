@@ -114,10 +114,14 @@ class Reader implements StreamReader {
     })
     this.ended = new Promise(resolve => {
       let outcome: 'end' | 'error' = 'end'
+      const over = () => resolve(this.#isClosed ? 'closed' : outcome)
       this.#socket.once('error', () => {
         outcome = 'error'
+        // When the kernel refuses a reset, because the other side has ended the connection before, Node says so by an error and
+        // never emits 'close'.
+        setImmediate(over)
       })
-      this.#socket.once('close', () => resolve(this.#isClosed ? 'closed' : outcome))
+      this.#socket.once('close', over)
     })
     this.#socket.once('close', () => this.#notify())
   }
