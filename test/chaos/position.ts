@@ -46,7 +46,8 @@ export class Positions {
   /** Negative, 0 or positive, as `a` comes before, at or after `b`. */
   compare(a: Position, b: Position): number {
     if (a.rank < b.rank) return -this.compare(b, a)
-    const carried = this.#carried.get(`${a.epoch} ${b.epoch}`) ?? 0
+    // Not even 0, the position of an epoch that nothing was published in yet, unless it was seen to carry on.
+    const carried = this.#carried.get(`${a.epoch} ${b.epoch}`) ?? -1
     // Up to the branching both have the same numbers; what the old epoch had beyond it lies before all that is new.
     return a.rank === b.rank || a.seq <= carried ? a.seq - b.seq : 1
   }

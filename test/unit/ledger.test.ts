@@ -272,3 +272,12 @@ t.test('a reader that a replica of an old primary refused begins anew there, and
   t.same([...violations.counts], [])
   t.equal(counts.repeated, 1)
 })
+
+t.test('a new epoch may begin at 0 for a reader that was further in the old one, when it was told', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, published, 600)
+  ledger.forgive(600, 1_000, 'emptied')
+  reader.connect('e1-5', 700)
+  reader.open(false, 'e2-0', 710)
+  t.same(kinds(ledger), {})
+})
