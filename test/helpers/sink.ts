@@ -9,6 +9,11 @@ export class Sink extends Writable {
   #isStalled = false
   #take: (() => void) | null = null
 
+  constructor() {
+    // Node's own differs between versions.
+    super({ highWaterMark: 16_384 })
+  }
+
   /** Stops to take bytes, as a reader that does not read. */
   stall(): void {
     this.#isStalled = true
