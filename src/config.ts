@@ -205,19 +205,26 @@ function check(given: Record<string, unknown>, nameOf: NameOf): Config {
   const problems = Object.keys(given)
     .filter(name => !Object.hasOwn(ConfigSchema.properties, name))
     .map(name => `${name} is not an option`)
+  const bad: string[] = []
   for (const { name } of VARIABLES) {
     const schema: TSchema = ConfigSchema.properties[name]
     given[name] ??= structuredClone(schema.default)
     const value = given[name]
-    if (value === undefined) delete given[name]
-    else if (!Value.Check(schema, value)) {
+    if (value !== undefined && !Value.Check(schema, value)) {
       problems.push(`${nameOf(name)} is ${shownValue(schema, value)} but must be ${allowedBy(schema)}`)
+      bad.push(nameOf(name))
+      given[name] = structuredClone(schema.default)
     }
+    if (given[name] === undefined) delete given[name]
   }
-  // Contradictions can only be told between values that are good by themselves.
-  if (problems.length === 0 && Value.Check(ConfigSchema, given)) {
-    problems.push(...contradictions(given, nameOf))
-    if (problems.length === 0) return given
+  const known = Object.fromEntries(
+    Object.entries(given).filter(([name]) => Object.hasOwn(ConfigSchema.properties, name)),
+  )
+  if (Value.Check(ConfigSchema, known)) {
+    // What a bad value would contradict cannot be told; what the others contradict can.
+    const about = (name: string) => new RegExp(`(?<!\\w)${name}(?!\\w)`)
+    problems.push(...contradictions(known, nameOf).filter(problem => !bad.some(name => about(name).test(problem))))
+    if (problems.length === 0) return known
   }
   throw new InvalidConfig(problems.join('\n'))
 }

@@ -101,3 +101,19 @@ t.test('only addresses of this machine are loopback', async t => {
   ])
     t.notOk(isLoopback(host), host)
 })
+
+t.test('a bad value does not hide a contradiction between others, and makes none of its own', async t => {
+  const messageOf = (env: Record<string, string>) => {
+    try {
+      readConfig(env)
+    } catch (error) {
+      return String((error as Error).message) // readConfig throws nothing else
+    }
+    return 'accepted'
+  }
+  t.equal(
+    messageOf({ PORT: 'abc', SSE_ADAPTER: 'redis' }),
+    "PORT is 'abc' but must be 0-65535\nREDIS_URL is not set but SSE_ADAPTER is 'redis', which needs it",
+  )
+  t.notMatch(messageOf({ SSE_ADAPTER: 'redis', REDIS_URL: 'foo' }), /is not set/)
+})
