@@ -3,6 +3,7 @@ import type { Cursor } from './cursor.js'
 import { COMMENT_FRAME, encodeControl } from './frame.js'
 import type { Owed } from './owed.js'
 import type { Recovery } from './recovery.js'
+import { type Sink, sinkOf } from './sink.js'
 
 /** Why the server ended a stream, as `stream.close` says it. */
 export type CloseReason = 'slow' | 'shutdown' | 'expired' | 'revoked' | 'replaced' | 'max-age' | 'overloaded'
@@ -65,7 +66,7 @@ export class Connection {
   readonly retiresAt: number
   /** True once `stream.expiring` was sent; the gateway's. */
   wasToldOfExpiry = false
-  #sink: Writable
+  readonly #sink: Sink
   #state: 'opening' | 'open' | 'ending' | 'closed' = 'opening'
   #endReason: EndReason = 'gone'
   #endingSince = 0
@@ -77,7 +78,7 @@ export class Connection {
     this.userId = options.userId
     this.rooms = options.rooms
     this.envelope = options.envelope
-    this.#sink = options.sink
+    this.#sink = sinkOf(options.sink)
     this.#queueLimitBytes = options.queueLimitBytes
     this.#now = options.now
     this.expiresAt = options.expiresAt
@@ -103,12 +104,12 @@ export class Connection {
 
   /** True while the reader takes less than it is sent. */
   get isBackedUp(): boolean {
-    return this.#sink.writableNeedDrain
+    return this.#sink.isBackedUp
   }
 
   /** Bytes that wait for the reader. */
   get queuedBytes(): number {
-    return this.#state === 'closed' ? 0 : this.#sink.writableLength
+    return this.#state === 'closed' ? 0 : this.#sink.queuedBytes
   }
 
   /** Sends `stream.open`, the first event of every stream. `id` moves the reader's position; `null` leaves it. */
@@ -121,14 +122,14 @@ export class Connection {
 
   /**
    * Writes whole frames. Never waits and never throws: `full` means that the queue would pass its limit, and that nothing
-   * of this was written.
+   * of this was written. `at` is the time, in ms of the monotonic clock.
    */
-  write(frames: Buffer): 'sent' | 'full' | 'ended' {
+  write(frames: Buffer, at = this.#now()): 'sent' | 'full' | 'ended' {
     if (this.isEnded) return 'ended'
-    const queued = this.#sink.writableLength
+    const queued = this.#sink.queuedBytes
     if (queued > 0 && queued + frames.length > this.#queueLimitBytes) return 'full'
     this.#sink.write(frames)
-    this.lastWriteAt = this.#now()
+    this.lastWriteAt = at
     return 'sent'
   }
 
@@ -139,16 +140,7 @@ export class Connection {
 
   /** Resolves when the queue is empty or the connection is gone. */
   async drained(): Promise<void> {
-    if (this.#state === 'closed' || !this.#sink.writableNeedDrain) return
-    await new Promise<void>(resolve => {
-      const done = () => {
-        this.#sink.off('drain', done)
-        this.#sink.off('close', done)
-        resolve()
-      }
-      this.#sink.on('drain', done)
-      this.#sink.on('close', done)
-    })
+    if (this.#state !== 'closed') await this.#sink.drained()
   }
 
   /** Tells the reader why, and when to come back, and ends the stream. What was written before still arrives. Idempotent. */

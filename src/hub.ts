@@ -117,13 +117,13 @@ export class Hub {
     return this.#owing.length > 0
   }
 
-  /** Writes to each connection what it is owed, in one piece. */
-  flush(): void {
+  /** Writes to each connection what it is owed, in one piece. `at` is ms of the monotonic clock, looked at once for all. */
+  flush(at?: number): void {
     const owing = this.#owing
     this.#owing = []
     this.#first = null
     this.#firstFrame = null
-    for (const connection of owing) this.#write(connection)
+    for (const connection of owing) this.#write(connection, at)
   }
 
   /** Writes to one connection what it is owed, before something that must follow it. */
@@ -131,11 +131,11 @@ export class Hub {
     this.#write(connection)
   }
 
-  #write(connection: Connection): void {
+  #write(connection: Connection, at?: number): void {
     const { owed } = connection
     if (owed === null) return
     connection.owed = null
-    const result = connection.write(owed.bytes)
+    const result = connection.write(owed.bytes, at)
     if (result === 'sent') this.counts.bytes += owed.byteLength
     else if (result === 'full') this.#onFull(connection)
   }
