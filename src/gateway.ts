@@ -209,7 +209,8 @@ export class Gateway implements Publisher {
     const connections = [...this.#hub.connections]
     const steps = Math.max(1, Math.floor(windowMs / DRAIN_STEP_MS))
     const startedAt = now()
-    for (let step = 0, from = 0; from < connections.length; step++) {
+    // Readers that leave by themselves are not waited for.
+    for (let step = 0, from = 0; from < connections.length && this.#hub.connections.size > 0; step++) {
       const to = Math.ceil(((step + 1) * connections.length) / steps)
       for (const connection of connections.slice(from, to)) this.disconnect(connection, 'shutdown')
       from = to
@@ -288,7 +289,7 @@ export class Gateway implements Publisher {
     // Behind everything that this turn of the loop reads: what arrives together leaves in one write a connection.
     setImmediate(() => {
       this.#flushScheduled = false
-      this.#hub.flush()
+      this.#hub.flush(now())
     })
   }
 

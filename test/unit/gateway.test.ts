@@ -226,6 +226,16 @@ t.test('close ends every stream, cuts those that do not take their last bytes, a
   t.match(late.sink.blocks, [{ event: 'stream.close', data: /"shutdown"/ }])
 })
 
+t.test('a drain is over as soon as no stream is left, however long its window', async t => {
+  const { gateway, open } = await start(t)
+  const readers = Array.from({ length: 3 }, () => open())
+  const drained = gateway.drain(600_000)
+  for (const { sink } of readers) sink.destroy()
+  await waitFor(() => gateway.connections.size === 0, 5_000, 'the readers to be gone')
+  await drained
+  t.equal(gateway.connections.size, 0)
+})
+
 t.test(
   'a resume that is ahead of its replica gets no event at or before its position when the replica catches up',
   async t => {
