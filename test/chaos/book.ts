@@ -1,37 +1,9 @@
+import { type Announcement, isVouchedFor, type Stay } from './announcement.js'
 import type { Ledger } from './ledger.js'
-import { type Position, type Positions, showPosition } from './position.js'
+import { type Position, showPosition } from './position.js'
 import type { Publication } from './publication.js'
 
-/** A reader was told that events may be missing: by `resumed` other than true, or by stream.gap. */
-export interface Announcement {
-  at: number
-  /** How it was told. */
-  what: string
-  /** null for all. */
-  rooms: readonly string[] | null
-  /** The reader's position before it; none on a first visit. */
-  before: Position | undefined
-  /** When the reader got that position. */
-  sinceAt: number
-  /** The first position that came with it or after it. */
-  after: Position | undefined
-  /** A first visit: what was before is not missed. */
-  isFirst: boolean
-}
-
 const LOG_KEPT = 400
-
-/**
- * True when this publication lies inside the announced loss: in a named room, behind all that the stream had vouched for
- * before, not begun after the announcement, and either before the next position or known to its publisher by then.
- */
-export function covers(told: Announcement, publication: Publication, positions: Positions): boolean {
-  const { room, position, sentAt, ackedAt } = publication
-  if (!position || (told.rooms && !told.rooms.includes(room))) return false
-  if (told.before && positions.compare(position, told.before) <= 0) return false
-  if (sentAt >= told.at) return false
-  return ackedAt < told.at || (told.after !== undefined && positions.compare(position, told.after) <= 0)
-}
 
 /** What one reader saw, in order: checks order and repeats as it comes, and keeps what reconciling needs. */
 export class Book {
@@ -50,7 +22,9 @@ export class Book {
   #sentLastEventId = ''
   /** Its position was not accepted: what comes next may be of an earlier epoch, of a primary that was given up. */
   #mayGoBack = false
-  #hasGoneBack = false
+  /** The last position that it was put back from in that way: up to there events may come a second time. */
+  #backFrom: Position | undefined
+  #stay: Stay | undefined
   #log: { at: number; what: string }[] = []
 
   constructor(name: string, rooms: readonly string[], ledger: Ledger) {
@@ -98,7 +72,7 @@ export class Book {
     this.#goBack(position)
     const isBehind = this.#position !== undefined && this.#ledger.positions.compare(position, this.#position) <= 0
     const last = showPosition(this.#position)
-    if (this.hasSeen(n) && (isBehind || !(publication.isRepublished || this.#hasGoneBack))) {
+    if (this.hasSeen(n) && (isBehind || !(publication.isRepublished || this.#isBehindWhereItWas(position)))) {
       violations.add('duplicated', `${this.name} saw ${name} again, after ${last}`, context)
     } else if (isBehind) {
       violations.add('reordered', `${this.name} saw ${name} after ${last}`, context)
@@ -129,11 +103,9 @@ export class Book {
   }
 
   /** False when it was never open, or left for good before its stream vouched for this position. */
-  isOwed({ position }: Publication): boolean {
-    if (this.#openedAt === Number.POSITIVE_INFINITY || !position) return false
-    return (
-      !this.#isGone || (this.#position !== undefined && this.#ledger.positions.compare(position, this.#position) <= 0)
-    )
+  isOwed(publication: Publication): boolean {
+    if (this.#openedAt === Number.POSITIVE_INFINITY || !publication.position) return false
+    return !this.#isGone || isVouchedFor(this.#stay, publication, this.#ledger.positions)
   }
 
   /** The last entries of its log before a time, and the first after it. */
@@ -146,23 +118,31 @@ export class Book {
   }
 
   #announce(what: string, rooms: readonly string[] | null, isFirst: boolean, at: number): void {
-    const before = this.#position
+    const before = this.#stay && { ...this.#stay }
     this.announcements.push({ at, what, rooms, before, sinceAt: this.#positionAt, after: undefined, isFirst })
   }
 
   /** Behind `resumed: false` the order begins anew if the epoch is an earlier one: then the replica hears an old primary still. */
   #goBack(position: Position): void {
-    if (this.#mayGoBack && this.#position && position.rank < this.#position.rank) {
+    const last = this.#position
+    if (this.#mayGoBack && last && position.rank < last.rank) {
+      if (!this.#isBehindWhereItWas(last)) this.#backFrom = last
       this.#position = undefined
-      this.#hasGoneBack = true
     }
     this.#mayGoBack = false
   }
 
+  #isBehindWhereItWas(position: Position): boolean {
+    return this.#backFrom !== undefined && this.#ledger.positions.compare(position, this.#backFrom) <= 0
+  }
+
   #moveTo(id: string, at: number): void {
-    const position = this.#ledger.positions.read(id)
+    const { positions } = this.#ledger
+    const position = positions.read(id)
+    // A position without an event is where a replica had come to, not something that it read from history.
+    positions.begin(position)
     this.#goBack(position)
-    if (this.#position && this.#ledger.positions.compare(position, this.#position) < 0) {
+    if (this.#position && positions.compare(position, this.#position) < 0) {
       const what = `${this.name} was put back from ${showPosition(this.#position)} to ${id}`
       this.#ledger.violations.add('reordered', what, () => this.logAround(at))
     }
@@ -172,6 +152,12 @@ export class Book {
   #setPosition(position: Position, at: number): void {
     this.#position = position
     this.#positionAt = at
+    if (this.#stay?.position.epoch === position.epoch) this.#stay.position = position
+    else {
+      const last = this.announcements.at(-1)
+      const since = last && !last.after ? last.at : at
+      this.#stay = { position, since, earlier: this.#stay }
+    }
     for (let last = this.announcements.length - 1; last >= 0; last--) {
       const told = this.announcements[last]
       if (!told || told.after) break

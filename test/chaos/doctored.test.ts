@@ -1,10 +1,9 @@
-import { connect, createServer, type Socket } from 'node:net'
 import t from 'tap'
 import { startApp } from '../helpers/app.js'
 import { waitFor } from '../helpers/deadline.js'
-import { freePort } from '../helpers/ports.js'
 import type { Owner } from '../helpers/scope.js'
 import { Crowd } from './crowd.js'
+import { atEvent, type Doctor, startDoctoring, swapAt } from './doctor.js'
 import { createHttpDoor } from './doors.js'
 import { Ledger } from './ledger.js'
 import { publishAll } from './presses.js'
@@ -13,86 +12,23 @@ import { Random } from './random.js'
 const READERS = 4
 const EVENTS = 30
 
-/** Gets the blocks of one stream in turn and says what the reader gets instead. */
-type Doctor = (block: string) => string[]
-
-/** A proxy before a gateway that lets a doctor at the streams through it: at the first `patients` of them. */
-async function startDoctoring(owner: Owner, targetUrl: string, doctor: Doctor, patients: number): Promise<string> {
-  const port = await freePort()
-  const sockets = new Set<Socket>()
-  let streams = 0
-  const server = createServer(reader => {
-    const gateway = connect(Number(new URL(targetUrl).port), '127.0.0.1')
-    const edit = streams++ < patients ? doctor : (block: string) => [block]
-    for (const socket of [reader, gateway]) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        reader.destroy()
-        gateway.destroy()
-      })
-    }
-    reader.pipe(gateway)
-    let rest = ''
-    let isBody = false
-    gateway.setEncoding('latin1').on('data', text => {
-      rest += text
-      if (!isBody && rest.includes('\r\n\r\n')) {
-        const end = rest.indexOf('\r\n\r\n') + 4
-        reader.write(rest.slice(0, end), 'latin1')
-        rest = rest.slice(end)
-        isBody = true
-      }
-      const blocks = isBody ? rest.split('\n\n') : [rest]
-      rest = blocks.pop() ?? ''
-      for (const block of blocks) for (const shown of edit(block)) reader.write(`${shown}\n\n`, 'latin1')
-    })
-  })
-  await new Promise<void>(resolve => server.listen(port, '127.0.0.1', resolve))
-  owner.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-  })
-  return `http://127.0.0.1:${port}`
-}
-
-/** Edits the tenth event. */
-function atTenthEvent(edit: (block: string) => string[]): Doctor {
-  let events = 0
-  return block => (block.includes('event: chaos') && ++events === 10 ? edit(block) : [block])
-}
-
-function swapTenth(): Doctor {
-  let held: string | undefined
-  const tenth = atTenthEvent(block => {
-    held = block
-    return []
-  })
-  return block => {
-    if (held === undefined) return tenth(block)
-    const both = [block, held]
-    held = undefined
-    return both
-  }
-}
-
 const cases: { name: string; doctor: () => Doctor; expected: object; named: RegExp }[] = [
   { name: 'passes every event', doctor: () => block => [block], expected: {}, named: /^$/ },
   {
     name: 'drops one event',
-    doctor: () => atTenthEvent(() => []),
+    doctor: () => atEvent(10, () => []),
     expected: { 'silently lost': 1 },
     named: /^reader \d \(u\d\) never saw event 9 of \* \(\w+-10\) and was not told$/,
   },
   {
     name: 'repeats one event',
-    doctor: () => atTenthEvent(block => [block, block]),
+    doctor: () => atEvent(10, block => [block, block]),
     expected: { duplicated: 1 },
     named: /^reader \d \(u\d\) saw event 9 of \* \(\w+-10\) again, after \w+-10$/,
   },
   {
     name: 'swaps two events',
-    doctor: swapTenth,
+    doctor: () => swapAt(10),
     expected: { reordered: 1 },
     named: /^reader \d \(u\d\) saw event 9 of \* \(\w+-10\) after \w+-11$/,
   },

@@ -111,8 +111,8 @@ export const INJECTORS: Record<FaultKind, Injector> = {
 async function failOver({ stage, crowd }: World, { way, forMs }: Fault): Promise<void> {
   const { sentinel } = stage
   if (!sentinel) throw new Error('a failover needs Sentinel')
-  // Until the old master follows, nobody could take over.
-  const old = await waitFor(() => followed(stage), 40_000, 'a master with a replica that is up to date')
+  // Until the old master follows, the next one would have nobody to confirm what it takes.
+  const old = await waitFor(() => followed(stage), 40_000, 'a master with two replicas that are up to date')
   const link = linkOf(stage, old)
   // Who is away meanwhile did not see live what the next master will not have.
   const comeBack = crowd.takeOffline(OFFLINE_SHARE)
@@ -154,7 +154,8 @@ async function failOver({ stage, crowd }: World, { way, forMs }: Fault): Promise
 async function followed(stage: Stage): Promise<RedisServer | undefined> {
   const master = await stage.redis()
   const info = String(await master.command('INFO', 'replication'))
-  return /role:master/.test(info) && /state=online,offset=\d+,lag=[01]\b/.test(info) ? master : undefined
+  const upToDate = info.match(/state=online,offset=\d+,lag=[01]\b/g) ?? []
+  return /role:master/.test(info) && upToDate.length === stage.links.length - 1 ? master : undefined
 }
 
 function linkOf(stage: Stage, redis: RedisServer): Link {

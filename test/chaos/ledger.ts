@@ -1,4 +1,5 @@
-import { type Announcement, Book, covers } from './book.js'
+import { type Announcement, covers } from './announcement.js'
+import { Book } from './book.js'
 import { Positions, showPosition } from './position.js'
 import type { Publication } from './publication.js'
 import { Violations } from './violation.js'
@@ -26,6 +27,8 @@ export interface LedgerCounts {
 export interface Reconciliation {
   counts: LedgerCounts
   violations: Violations
+  /** What readers were told they may have missed, and did miss: each event once, in words. */
+  announcedLosses: string[]
 }
 
 /**
@@ -60,7 +63,9 @@ export class Ledger {
     publication.state = 'acknowledged'
     publication.ackedAt = at
     this.place(publication, id)
-    publication.position = this.positions.read(id)
+    const position = this.positions.read(id)
+    publication.position = position
+    this.positions.begin({ ...position, seq: position.seq - 1 })
   }
 
   refuse(publication: Publication): void {
@@ -115,10 +120,14 @@ export class Ledger {
   /** The account of the run. Ask once, at its end: what is still owed then is silently lost. */
   reconcile(): Reconciliation {
     let announcedLost = 0
+    const announced = new Set<number>()
     this.#eachUnseen((book, publication) => {
       const told = announcementOf(book, publication, this.positions)
       if (!told) this.#reportLoss(book, publication)
-      else if (!told.isFirst) announcedLost++
+      else if (!told.isFirst) {
+        announcedLost++
+        announced.add(publication.n)
+      }
     })
     for (const book of this.books) {
       for (const told of book.announcements)
@@ -146,7 +155,7 @@ export class Ledger {
       repeated: this.books.reduce((sum, book) => sum + book.repeated, 0),
       republished: this.publications.filter(one => one.isRepublished).length,
     }
-    return { counts, violations: this.violations }
+    return { counts, violations: this.violations, announcedLosses: [...announced].map(n => this.#story(n)) }
   }
 
   #eachUnseen(visit: (book: Book, publication: Publication) => void): void {
@@ -183,8 +192,8 @@ export class Ledger {
   #story(n: number): string {
     const publication = this.publications[n]
     if (!publication) return `event ${n} was never sent`
-    const { room, by, state, sentAt, ackedAt } = publication
-    return `event ${n} of ${room}: sent ${ms(sentAt)} by ${by}, ${state}${ackedAt ? ` ${ms(ackedAt)}` : ''}`
+    const { room, by, state, sentAt, ackedAt, position } = publication
+    return `event ${n} of ${room} (${showPosition(position)}): sent ${ms(sentAt)} by ${by}, ${state}${ackedAt ? ` ${ms(ackedAt)}` : ''}`
   }
 
   #neighbours(book: Book, lost: Publication): string {

@@ -18,8 +18,8 @@ export const USAGE = `Usage: npm run chaos -- [options]
   --clients N         readers (default 300)
   --faults a,b        of: ${Object.keys(FAULTS).join(', ')} (default: all)
   --short             the same as --seed 1 --minutes 2.4 --clients 150: under three minutes, every kind of fault
-  --wait-replicas N   REDIS_WAIT_REPLICAS of the gateways in the Sentinel phase (default 1)
-                      With 0 an old primary may acknowledge what no reader on the new one ever hears of: violations are then right.
+  --wait-replicas N   REDIS_WAIT_REPLICAS of the gateways in the Sentinel phase, where a master has two replicas (default 1)
+                      With 2 nothing acknowledged may be lost; with less a failover may take some, and readers are told.
 `
 
 /** @throws Error  for an unknown option or a value that is not allowed */

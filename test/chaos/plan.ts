@@ -17,7 +17,7 @@ export const FAULTS = {
 
 export type FaultKind = keyof typeof FAULTS
 
-/** `single`: one Redis, a link of its own for every replica. `sentinel`: a master, a replica and three sentinels. */
+/** `single`: one Redis, a link of its own for every replica. `sentinel`: a master, two replicas and three sentinels. */
 export type Topology = 'single' | 'sentinel'
 
 export interface Fault {

@@ -13,12 +13,17 @@ const ID = /^([a-z0-9]{1,16})-([0-9]+)$/
  * publisher or on a stream); the ledger is fed by one process, so there is one such order.
  *
  * An epoch may carry on from another one: what was before its beginning is in its history too, under its own name and the old
- * number. It is told of that by `carry`, when an event was seen under both names.
+ * number. How far that goes is known between two bounds: at least to where an event was seen under both names (`carry`), and at
+ * most to where the later epoch began to count by itself (`begin`).
  */
 export class Positions {
   #ranks = new Map<string, number>()
   /** Up to which number an epoch has what another one had: 'new old' -> number. */
   #carried = new Map<string, number>()
+  /** By rank: what an epoch has of earlier ones ends here at the latest. */
+  #begins: number[] = []
+  /** By rank: for every later epoch, the lowest of the beginnings from there on. Made when asked for. */
+  #partings = new Map<number, number[]>()
 
   /** @throws Error  when `id` is not the id of an event */
   read(id: string): Position {
@@ -43,13 +48,49 @@ export class Positions {
     this.#carried.set(name, Math.max(this.#carried.get(name) ?? 0, a.seq))
   }
 
+  /** The epoch had come this far by itself: its own events lie behind this. */
+  begin({ rank, seq }: Position): void {
+    if (seq >= (this.#begins[rank] ?? Number.POSITIVE_INFINITY)) return
+    this.#begins[rank] = seq
+    this.#partings.clear()
+  }
+
+  /**
+   * True when `a` is in the history that the epoch of `b` has: it is of that epoch, or of an earlier one and not behind the
+   * point where they parted. Where that point is not known exactly: true.
+   */
+  isOfLine(a: Position, b: Position): boolean {
+    if (a.rank === b.rank) return true
+    if (a.rank > b.rank) return a.seq <= this.#carriedTo(a, b)
+    return a.seq <= Math.max(this.#carriedTo(b, a), this.#partingOf(a.rank, b.rank))
+  }
+
   /** Negative, 0 or positive, as `a` comes before, at or after `b`. */
   compare(a: Position, b: Position): number {
     if (a.rank < b.rank) return -this.compare(b, a)
-    // Not even 0, the position of an epoch that nothing was published in yet, unless it was seen to carry on.
-    const carried = this.#carried.get(`${a.epoch} ${b.epoch}`) ?? -1
+    const carried = this.#carriedTo(a, b)
     // Up to the branching both have the same numbers; what the old epoch had beyond it lies before all that is new.
     return a.rank === b.rank || a.seq <= carried ? a.seq - b.seq : 1
+  }
+
+  #carriedTo(later: Position, earlier: Position): number {
+    // Not even 0, the position of an epoch that nothing was published in yet, unless it was seen to carry on.
+    return this.#carried.get(`${later.epoch} ${earlier.epoch}`) ?? -1
+  }
+
+  /** What came between two epochs may have parted from the earlier one before the later one did. */
+  #partingOf(earlier: number, later: number): number {
+    let partings = this.#partings.get(earlier)
+    if (partings === undefined) {
+      partings = []
+      let lowest = Number.POSITIVE_INFINITY
+      for (let rank = earlier + 1; rank < this.#ranks.size; rank++) {
+        lowest = Math.min(lowest, this.#begins[rank] ?? Number.POSITIVE_INFINITY)
+        partings[rank] = lowest
+      }
+      this.#partings.set(earlier, partings)
+    }
+    return partings[later] ?? Number.POSITIVE_INFINITY
   }
 }
 

@@ -147,8 +147,8 @@ class Pair {
   }
 
   reset(): void {
-    this.#client.resetAndDestroy()
-    this.#server.resetAndDestroy()
+    resetSocket(this.#client)
+    resetSocket(this.#server)
     this.#end()
   }
 
@@ -186,6 +186,12 @@ class Pair {
     this.#server.destroy()
     this.#onEnd()
   }
+}
+
+function resetSocket(socket: Socket): void {
+  // One that says goodbye cannot be reset any more, and Node would believe for ever that it is about to close.
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 /** Does things after their delay, but never before what was added before them. */

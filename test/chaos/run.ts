@@ -7,6 +7,8 @@ import { showReport } from './report.js'
 const LINGER_MS = 5000
 
 process.exitCode = await main(process.argv.slice(2))
+// Left to itself Node would wait for ever, at full speed, for a socket whose reset was refused: it takes it for closing.
+process.on('beforeExit', () => process.exit())
 setTimeout(() => {
   console.log(`ended with open ${process.getActiveResourcesInfo().join(', ')}`)
   process.exit()
@@ -20,12 +22,12 @@ async function main(args: string[]): Promise<number> {
     console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`)
     return 2
   }
-  const { seed, minutes, replicas, clients, faults } = options
+  const { seed, minutes, replicas, clients, faults, waitReplicas } = options
   const startedAt = performance.now()
   const say = (text: string) =>
     console.log(`${((performance.now() - startedAt) / 1000).toFixed(1).padStart(7)} s  ${text}`)
-  const replay = `--seed ${seed} --minutes ${minutes} --replicas ${replicas} --clients ${clients} --faults ${faults.join(',')}`
-  console.log(`npm run chaos -- ${replay}`)
+  const replay = `--seed ${seed} --minutes ${minutes} --replicas ${replicas} --clients ${clients}`
+  console.log(`npm run chaos -- ${replay} --wait-replicas ${waitReplicas} --faults ${faults.join(',')}`)
 
   const plan = makePlan({ seed, minutes, replicas, kinds: faults })
   const results: PhaseResult[] = []

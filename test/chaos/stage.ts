@@ -30,6 +30,9 @@ export interface StageOptions {
   waitReplicas: number
 }
 
+/** Under Sentinel, beside the master. */
+export const REDIS_REPLICAS = 2
+
 // A phase publishes less than this to a room: what Redis keeps must never be announced as lost.
 const HISTORY_SIZE = 20_000
 const GATEWAY_ENV = {
@@ -58,7 +61,10 @@ export async function startSingleStage(owner: Owner, options: StageOptions): Pro
   }
 }
 
-/** A master and a replica under three sentinels, each Redis known to everyone by the port of its link. */
+/**
+ * A master and two replicas under three sentinels, each Redis known to everyone by the port of its link. Two, so that a new
+ * master has somebody to confirm what it takes while the old one is away.
+ */
 export async function startSentinelStage(owner: Owner, options: StageOptions): Promise<Stage> {
   const links: Link[] = []
   const announce = async (port: number) => {
@@ -66,7 +72,7 @@ export async function startSentinelStage(owner: Owner, options: StageOptions): P
     links.push(link)
     return link.port
   }
-  const sentinel = await startSentinel(owner, { announce, args: REDIS_ARGS })
+  const sentinel = await startSentinel(owner, { announce, args: REDIS_ARGS, replicas: REDIS_REPLICAS })
   return {
     topology: 'sentinel',
     links,
