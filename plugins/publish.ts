@@ -14,6 +14,7 @@ import {
 } from '../src/event.js'
 import { readBatch, readEventBody } from '../src/http/body.js'
 import { refusals } from '../src/http/schemas.js'
+import { endOfTurn } from '../src/http/turn.js'
 
 /** The ways to publish over HTTP, as metrics name them. */
 type Door = 'user' | 'room' | 'broadcast' | 'batch'
@@ -52,7 +53,7 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
   app.addHook('onRequest', authenticate)
   if (limit !== null) app.addHook('onRequest', limit)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser(['application/json'], { parseAs: 'string' }, async (_: FastifyRequest, body: string) => body)
+  app.addContentTypeParser(['application/json'], { parseAs: 'string' }, keepText)
 
   const responses = { 202: PublishedSchema, ...refusals(400, 401, 403, 413, 415, 429, 503) }
   const options = (door: Door, summary: string) => ({
@@ -74,7 +75,9 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
       const isAllowed = allows(request.viewer, 'publish', room)
       if (isAllowed !== true && !(await isAllowed)) throw new PublishForbidden(request.viewer.userId, room)
     }
-    return app.tidings.publishDrafts(drafts)
+    const published = await app.tidings.publishDrafts(drafts)
+    await endOfTurn()
+    return published
   }
 
   app.post<{ Params: { userId: string } }>(
@@ -91,11 +94,7 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
     (request, reply) => publishOne(request, reply, request.params.room, 'the request'),
   )
   app.register(async batch => {
-    batch.addContentTypeParser(
-      ['application/x-ndjson', 'application/ndjson'],
-      { parseAs: 'string' },
-      async (_: FastifyRequest, body: string) => body,
-    )
+    batch.addContentTypeParser(['application/x-ndjson', 'application/ndjson'], { parseAs: 'string' }, keepText)
     batch.post('/v1/events', {
       ...options('batch', 'Publish many at once: all of them, or none'),
       bodyLimit: MAX_BATCH_BYTES,
@@ -114,6 +113,10 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
       },
     })
   })
+}
+
+function keepText(_: FastifyRequest, body: string, done: (error: null, body: string) => void): void {
+  done(null, body)
 }
 
 function textOf(request: FastifyRequest): string {
