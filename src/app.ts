@@ -5,6 +5,7 @@ import Fastify, {
   LogController,
 } from 'fastify'
 import fp from 'fastify-plugin'
+import type { DestinationStream } from 'pino'
 import accessPlugin from '../plugins/access.js'
 import authPlugin, { type AuthHooks } from '../plugins/auth.js'
 import corsPlugin from '../plugins/cors.js'
@@ -87,13 +88,16 @@ export const tidings: FastifyPluginAsync<TidingsOptions> = fp(
 )
 export default tidings
 
-/** The gateway as a server of its own; not listening yet. With a certificate it speaks HTTPS, HTTP/2 and HTTP/1.1. */
-export async function buildApp(config: Config): Promise<FastifyInstance> {
+/**
+ * The gateway as a server of its own; not listening yet. With a certificate it speaks HTTPS, HTTP/2 and HTTP/1.1. Its log goes to
+ * `log`, or to stdout line by line.
+ */
+export async function buildApp(config: Config, log?: DestinationStream): Promise<FastifyInstance> {
   const certificate = readCertificate(config)
   const https = { allowHTTP1: true, ...TLS_LIMITS, ...SLOW_CLIENT_LIMITS, ...certificate }
   const tls = certificate === null ? {} : { http2: true, https }
   // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
-  const app = Fastify({ ...serverOptions(config), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
+  const app = Fastify({ ...serverOptions(config, log), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
   app.setNotFoundHandler(request => {
     throw new NotFound(request.method, shown(withoutSecrets(request.url)))
   })
@@ -122,9 +126,9 @@ export async function buildAdminApp(app: FastifyInstance, config: Config): Promi
   return admin
 }
 
-function serverOptions(config: Config) {
+function serverOptions(config: Config, log?: DestinationStream) {
   return {
-    logger: { level: config.logLevel, base: null },
+    logger: { level: config.logLevel, base: null, ...(log && { stream: log }) },
     // Request lines hold tickets and tokens; what matters is logged by name instead.
     logController: new LogController({ disableRequestLogging: true }),
     // Never null: the configuration was checked.

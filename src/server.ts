@@ -8,6 +8,10 @@ import type { Config } from './config.js'
 // The kernel caps it at net.core.somaxconn.
 const LISTEN_BACKLOG = 4_096
 
+// Log lines are written behind the work, many at once, and all of them before the process exits. When nobody takes them, they
+// are dropped past this.
+const MAX_LOG_BYTES = 16 * 1_048_576
+
 /**
  * Runs the gateway until a signal ends it: SIGTERM and SIGINT drain and exit 0, a second one exits at once.
  * @throws InvalidConfig  lists every bad variable
@@ -23,7 +27,8 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const { isOpen, readConfig, refuseOpenToTheWorld } = await import('./config.js')
   const config = readConfig(env)
   refuseOpenToTheWorld(config)
-  const app = await buildApp(config)
+  const { default: pino } = await import('pino')
+  const app = await buildApp(config, pino.destination({ sync: false, maxLength: MAX_LOG_BYTES }))
   const admin = config.adminPort === undefined ? null : await buildAdminApp(app, config)
   if (isOpen(config)) {
     app.log.warn(
