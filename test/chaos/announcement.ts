@@ -62,6 +62,13 @@ export function isVouchedFor(last: Stay | undefined, publication: Publication, p
   return false
 }
 
+/** True when an old primary took this after the reader had been told of its successor: no id of the reader's speaks of it. */
+export function isBeyondKnowing(last: Stay | undefined, publication: Publication, positions: Positions): boolean {
+  const { position } = publication
+  if (!position || !last || !isAside(position, last.position, positions)) return false
+  return !isVouchedFor(last, publication, positions)
+}
+
 /** Of an earlier epoch, beyond the point where the present one parted from it. */
 function isAside(position: Position, present: Position, positions: Positions): boolean {
   return position.rank < present.rank && !positions.isOfLine(position, present)

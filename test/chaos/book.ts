@@ -25,6 +25,7 @@ export class Book {
   /** The last position that it was put back from in that way: up to there events may come a second time. */
   #backFrom: Position | undefined
   #stay: Stay | undefined
+  #where = ''
   #log: { at: number; what: string }[] = []
 
   constructor(name: string, rooms: readonly string[], ledger: Ledger) {
@@ -36,6 +37,7 @@ export class Book {
   /** A connection attempt, with the Last-Event-ID it sends. */
   connect(lastEventId: string, at: number, where = ''): void {
     this.#sentLastEventId = lastEventId
+    this.#where = where
     this.note(`connects ${where} with last event id '${lastEventId}'`, at)
   }
 
@@ -78,6 +80,7 @@ export class Book {
       violations.add('reordered', `${this.name} saw ${name} after ${last}`, context)
     } else if (this.hasSeen(n)) this.repeated++
     this.#mark(n)
+    if (this.#where !== '') this.#ledger.bearers.give(publication, this.#where)
     if (!isBehind) this.#setPosition(position, at)
   }
 
@@ -96,6 +99,11 @@ export class Book {
   note(what: string, at: number): void {
     if (this.#log.length >= LOG_KEPT) this.#log.splice(0, LOG_KEPT / 2)
     this.#log.push({ at, what })
+  }
+
+  /** Where it is, and was. */
+  get stay(): Stay | undefined {
+    return this.#stay
   }
 
   hasSeen(n: number): boolean {

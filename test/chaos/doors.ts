@@ -10,7 +10,8 @@ export interface Item {
 
 /** What became of a publish, all of its items alike. */
 export type Outcome =
-  | { kind: 'acknowledged'; ids: string[] }
+  /** `bearer` is who has the events now: the host and port of a replica, or the name of the door. */
+  | { kind: 'acknowledged'; ids: string[]; bearer: string }
   | { kind: 'refused'; why: string }
   | { kind: 'uncertain'; why: string }
   | { kind: 'unexpected'; why: string }
@@ -27,6 +28,7 @@ export const EVENT_TYPE = 'chaos'
 const ANSWER_MS = 10_000
 
 interface Answer {
+  host: string
   status: number
   text: string
 }
@@ -45,7 +47,7 @@ export function createHttpDoor(name: string, nextUrl: () => string, onAnswer: (m
         response.on('error', reject)
         response.on('end', () => {
           onAnswer(performance.now() - startedAt)
-          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() })
+          resolve({ host: url.host, status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() })
         })
       })
       sent.on('timeout', () => sent.destroy(new Error(`no answer within ${ANSWER_MS} ms`)))
@@ -85,7 +87,7 @@ export function createEmitterDoor(name: string, emitter: Publisher & { close(): 
         const [only] = events
         const published =
           only && events.length === 1 ? [await emitter.publish(only.to, only)] : await emitter.publishMany(events)
-        return { kind: 'acknowledged', ids: published.map(({ id }) => id) }
+        return { kind: 'acknowledged', ids: published.map(({ id }) => id), bearer: name }
       } catch (error) {
         return failureOf(codeOf(error), String(error))
       }
@@ -100,10 +102,12 @@ function pathOf(room: string): string {
   return `/v1/rooms/${room}/events`
 }
 
-function outcomeOf({ status, text }: Answer): Outcome {
+function outcomeOf({ host, status, text }: Answer): Outcome {
   const body = JSON.parse(text) as { id?: string; events?: { id: string }[]; code?: string } // the documented answers
-  if (status === 202)
-    return { kind: 'acknowledged', ids: body.events?.map(({ id }) => id) ?? (body.id ? [body.id] : []) }
+  if (status === 202) {
+    const ids = body.events?.map(({ id }) => id) ?? (body.id ? [body.id] : [])
+    return { kind: 'acknowledged', ids, bearer: host }
+  }
   return failureOf(body.code, `${status} ${text}`)
 }
 

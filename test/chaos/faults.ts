@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { waitFor } from '../helpers/deadline.js'
+import type { Gateway } from '../helpers/gateway.js'
 import type { RedisServer } from '../helpers/redis.js'
 import { BULK_ROOM, type Crowd } from './crowd.js'
 import type { Door } from './doors.js'
@@ -31,7 +32,15 @@ const OFFLINE_SHARE = 0.2
 
 /** Each resolves when the fault is over and mended (not: when its consequences are). */
 export const INJECTORS: Record<FaultKind, Injector> = {
-  kill: ({ stage }, { replica, forMs }) => stage.bounce(replica, gateway => gateway.kill(), forMs),
+  kill: ({ stage, ledger }, { replica, forMs }) =>
+    stage.bounce(
+      replica,
+      async gateway => {
+        await gateway.kill()
+        noteEnd(ledger, gateway)
+      },
+      forMs,
+    ),
 
   freeze: async ({ stage }, { forMs }) => {
     const redis = await stage.redis()
@@ -92,12 +101,13 @@ export const INJECTORS: Record<FaultKind, Injector> = {
     crowd.resume()
   },
 
-  rolling: async ({ stage }) => {
+  rolling: async ({ stage, ledger }) => {
     for (const index of stage.gateways.keys()) {
       await stage.bounce(
         index,
         async gateway => {
           const code = await gateway.stop()
+          noteEnd(ledger, gateway)
           if (code !== 0) stage.mishaps.push(`replica ${index} exited with ${code} after SIGTERM`)
         },
         0,
@@ -162,6 +172,10 @@ function linkOf(stage: Stage, redis: RedisServer): Link {
   const link = stage.links[stage.sentinel?.nodes.indexOf(redis) ?? -1]
   if (!link) throw new Error(`no link leads to the Redis on port ${redis.port}`)
   return link
+}
+
+function noteEnd({ bearers }: Ledger, { url }: Gateway): void {
+  bearers.end(new URL(url).host, performance.now())
 }
 
 async function losingData({ ledger }: World, what: string, act: () => Promise<void>): Promise<void> {

@@ -125,3 +125,78 @@ t.test('who comes to a new epoch untold is not told by what is announced later',
   book.position('third-3', 51)
   t.same(kinds(ledger), { 'silently lost': 1 })
 })
+
+t.test('what an old primary took is untold only where everybody who had it ended before coming over', async t => {
+  const play = (prepare: (ledger: Ledger) => void) => {
+    const { ledger, book } = keep('old-1', 'new-2', 'new-3', 'old-2')
+    book.event(0, 'a', 'old-1', 15)
+    book.gap(['a'], '', 18)
+    book.event(1, 'a', 'new-2', 25)
+    book.event(2, 'a', 'new-3', 35)
+    const lost = ledger.publications[3]
+    if (lost) lost.bearers = 0
+    prepare(ledger)
+    const { counts } = ledger.reconcile()
+    return [counts.untold, counts.silentlyLost]
+  }
+  const give = ({ bearers, publications }: Ledger, ...names: string[]) => {
+    for (const name of names) for (const publication of publications.slice(3)) bearers.give(publication, name)
+  }
+  const untold = [1, 0]
+  const silent = [0, 1]
+  t.same(
+    play(ledger => {
+      give(ledger, 'A')
+      ledger.bearers.end('A', 60)
+    }),
+    untold,
+    'the only one ended',
+  )
+  t.same(
+    play(ledger => give(ledger, 'A')),
+    silent,
+    'it lives',
+  )
+  t.same(
+    play(ledger => {
+      give(ledger, 'A', 'B')
+      ledger.bearers.end('A', 60)
+    }),
+    silent,
+    'another one lives',
+  )
+  t.same(
+    play(ledger => {
+      give(ledger, 'A')
+      ledger.bearers.end('A', 44)
+    }),
+    silent,
+    'it had ended before',
+  )
+  t.same(
+    play(ledger => {
+      give(ledger, 'A')
+      ledger.bearers.arrive('A', 1, 50)
+      ledger.bearers.end('A', 60)
+    }),
+    silent,
+    'it had come over',
+  )
+  t.same(
+    play(ledger => {
+      give(ledger, 'A')
+      ledger.bearers.end('A', 30_000)
+    }),
+    silent,
+    'it ended long after',
+  )
+})
+
+t.test('nothing is untold that an id of the reader vouched for', async t => {
+  const { ledger, book } = keep('old-1', 'old-2', 'new-2', 'new-3')
+  book.event(0, 'a', 'old-1', 15)
+  // To the next epoch without a word, and there is a hole in that one as well.
+  book.event(3, 'a', 'new-3', 45)
+  ledger.bearers.end('somebody', 60)
+  t.same(kinds(ledger), { 'silently lost': 2 })
+})

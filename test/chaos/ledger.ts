@@ -1,4 +1,5 @@
-import { type Announcement, covers } from './announcement.js'
+import { type Announcement, covers, isBeyondKnowing } from './announcement.js'
+import { Bearers } from './bearer.js'
 import { Book } from './book.js'
 import { Positions, showPosition } from './position.js'
 import type { Publication } from './publication.js'
@@ -15,6 +16,8 @@ export interface LedgerCounts {
   announcements: number
   /** Acknowledged events that a reader did not see and was told about. The next ones are pairs of event and reader too. */
   announcedLost: number
+  /** What an old primary took when others had moved on, and whoever knew of it ended before coming over: nobody could tell. */
+  untold: number
   silentlyLost: number
   duplicated: number
   reordered: number
@@ -37,6 +40,7 @@ export interface Reconciliation {
  */
 export class Ledger {
   readonly positions = new Positions()
+  readonly bearers = new Bearers()
   readonly violations = new Violations()
   readonly publications: Publication[] = []
   readonly books: Book[] = []
@@ -53,19 +57,21 @@ export class Ledger {
   /** Somebody is about to publish: gives the event its number. */
   send(room: string, by: string, at: number): Publication {
     const n = this.publications.length
-    const fresh = { n, room, by, sentAt: at, ackedAt: 0, isRepeated: false, isRepublished: false }
+    const fresh = { n, room, by, sentAt: at, ackedAt: 0, isRepeated: false, isRepublished: false, bearers: 0 }
     const publication: Publication = { ...fresh, position: undefined, state: 'sent' }
     this.publications.push(publication)
     return publication
   }
 
-  acknowledge(publication: Publication, id: string, at: number): void {
+  acknowledge(publication: Publication, id: string, at: number, bearer = publication.by): void {
     publication.state = 'acknowledged'
     publication.ackedAt = at
     this.place(publication, id)
     const position = this.positions.read(id)
     publication.position = position
     this.positions.begin({ ...position, seq: position.seq - 1 })
+    this.bearers.give(publication, bearer)
+    this.bearers.arrive(bearer, position.rank, at)
   }
 
   refuse(publication: Publication): void {
@@ -112,7 +118,7 @@ export class Ledger {
   get owed(): number {
     let owed = 0
     this.#eachUnseen((book, publication) => {
-      if (!announcementOf(book, publication, this.positions)) owed++
+      if (!announcementOf(book, publication, this.positions) && !this.#isUntold(book, publication)) owed++
     })
     return owed
   }
@@ -120,10 +126,12 @@ export class Ledger {
   /** The account of the run. Ask once, at its end: what is still owed then is silently lost. */
   reconcile(): Reconciliation {
     let announcedLost = 0
+    let untold = 0
     const announced = new Set<number>()
     this.#eachUnseen((book, publication) => {
       const told = announcementOf(book, publication, this.positions)
-      if (!told) this.#reportLoss(book, publication)
+      if (!told && this.#isUntold(book, publication)) untold++
+      else if (!told) this.#reportLoss(book, publication)
       else if (!told.isFirst) {
         announcedLost++
         announced.add(publication.n)
@@ -149,6 +157,7 @@ export class Ledger {
         0,
       ),
       announcedLost,
+      untold,
       silentlyLost: this.violations.count('silently lost'),
       duplicated: this.violations.count('duplicated'),
       reordered: this.violations.count('reordered'),
@@ -169,6 +178,10 @@ export class Ledger {
         if (!book.hasSeen(publication.n) && book.isOwed(publication)) visit(book, publication)
       }
     }
+  }
+
+  #isUntold(book: Book, publication: Publication): boolean {
+    return isBeyondKnowing(book.stay, publication, this.positions) && this.bearers.areGone(publication)
   }
 
   #isForgiven({ at, sinceAt }: Announcement): boolean {

@@ -70,8 +70,9 @@ export async function publishAll(
   for (let turn = 0; ; turn++) {
     const outcome = withAllIds(await door.publish(items), items.length)
     for (const [index, publication] of publications.entries()) {
-      if (outcome.kind === 'acknowledged') ledger.acknowledge(publication, outcome.ids[index] ?? '', performance.now())
-      else if (outcome.kind === 'refused') ledger.refuse(publication)
+      if (outcome.kind === 'acknowledged') {
+        ledger.acknowledge(publication, outcome.ids[index] ?? '', performance.now(), outcome.bearer)
+      } else if (outcome.kind === 'refused') ledger.refuse(publication)
       else ledger.doubt(publication)
     }
     if (outcome.kind === 'unexpected') {

@@ -18,6 +18,8 @@ export interface Publication {
   isRepeated: boolean
   /** Redis forgot the key between two of those, so that it has a position in two epochs: allowed, nobody could know. */
   isRepublished: boolean
+  /** Who has it, as a set of bits: see Bearers. */
+  bearers: number
   /** Where it is: as acknowledged, or as first seen on a stream. */
   position: Position | undefined
 }

@@ -43,6 +43,7 @@ function countTable(results: readonly PhaseResult[]): string[] {
     ['delivered', 'delivered'],
     ['announcements', 'announcements of loss'],
     ['announcedLost', 'announced lost'],
+    ['untold', 'untold: whoever knew ended'],
     ['silentlyLost', 'silently lost'],
     ['duplicated', 'duplicated'],
     ['reordered', 'reordered'],

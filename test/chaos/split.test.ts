@@ -11,6 +11,8 @@ import { publishAll } from './presses.js'
 import { startLink } from './proxy.js'
 import { Random } from './random.js'
 
+t.jobs = 4
+
 type Side = 'first' | 'last'
 type Doctors = Partial<Record<Side, Doctor>>
 
@@ -29,13 +31,13 @@ const gaps = (book: Book) => book.announcements.filter(({ isFirst }) => !isFirst
  *   17 - 21 last           old epoch, 13 to 17   never: told when the last one goes over  13th to 17th
  *   22 - 26 first          third epoch           16th to 20th                             23rd to 27th
  */
-async function playSplit(t: Test, { first = leaveAsIs, last = leaveAsIs }: Doctors) {
+async function playSplit(t: Test, { first = leaveAsIs, last = leaveAsIs }: Doctors, { lastComesOver = true } = {}) {
   const old = await startRedis(t)
   const next = await startRedis(t, { replicaOf: old.port })
   const links = { first: await startLink(t, old.port), last: await startLink(t, old.port) }
-  const start = async ({ port }: { port: number }) =>
-    (await startApp(t, { adapter: 'redis', redisUrl: `redis://127.0.0.1:${port}` })).url
-  const urls = { first: await start(links.first), last: await start(links.last) }
+  const start = ({ port }: { port: number }) => startApp(t, { adapter: 'redis', redisUrl: `redis://127.0.0.1:${port}` })
+  const gateways = { first: await start(links.first), last: await start(links.last) }
+  const urls = { first: gateways.first.url, last: gateways.last.url }
   const ledger = new Ledger()
   ledger.forgive(0, Number.POSITIVE_INFINITY, 'a split')
   // The readers take them in turn.
@@ -65,8 +67,8 @@ async function playSplit(t: Test, { first = leaveAsIs, last = leaveAsIs }: Docto
     await links[side].close()
     return () => startLink(t, next.port, links[side].port)
   }
-  // Nobody treats these two.
-  const [, , atFirst, atLast] = ledger.books
+  // As the readers took the gateways in turn.
+  const [treatedFirst, treatedLast, atFirst, atLast] = ledger.books
   const untilTold = (times: number) => waitFor(() => atFirst && gaps(atFirst) === times, 15_000, 'the gap')
   const untilSeen = (book: Book | undefined, n: number) => waitFor(() => book?.hasSeen(n), 5000, `event ${n}`)
 
@@ -83,11 +85,20 @@ async function playSplit(t: Test, { first = leaveAsIs, last = leaveAsIs }: Docto
   await publish('first', 5)
   await publish('last', 5)
   await untilSeen(atLast, 21)
-  const openLast = await changeOver('last')
-  await openLast()
-  await untilTold(2)
+  if (lastComesOver) {
+    const openLast = await changeOver('last')
+    await openLast()
+    await untilTold(2)
+  } else {
+    await gateways.last.app.close()
+    // To a reader its replica is what it connects to.
+    for (const url of [urls.last, doctored[1]]) ledger.bearers.end(new URL(url ?? '').host, performance.now())
+    // They come back in some seconds, which nobody waits for.
+    for (const book of [treatedLast, atLast]) book?.close(performance.now())
+  }
   await publish('first', 5)
-  const isOver = () => ledger.publications.length === 27 && ledger.books.every(book => book.hasSeen(26))
+  const waitedFor = lastComesOver ? ledger.books : [treatedFirst, atFirst]
+  const isOver = () => ledger.publications.length === 27 && waitedFor.every(book => book?.hasSeen(26))
   await waitFor(isOver, 15_000, 'the last event everywhere')
   return ledger.reconcile()
 }
@@ -157,3 +168,15 @@ for (const { name, doctors, expected, named, told = 14 } of cases) {
     t.equal(counts.announcedLost, told)
   })
 }
+
+t.test('what only a gateway knew that ended before it came over has a count of its own', async t => {
+  const { counts, violations } = await playSplit(t, {}, { lastComesOver: false })
+  t.same(Object.fromEntries(violations.counts), {})
+  t.match(counts, { untold: 10, announcedLost: 4, silentlyLost: 0 })
+})
+
+t.test('where it ended too, a stream that drops what the new primary took is accounted for', async t => {
+  const { counts, violations } = await playSplit(t, { first: dropAt(12) }, { lastComesOver: false })
+  t.same(Object.fromEntries(violations.counts), { 'silently lost': 1 })
+  t.match(counts, { untold: 10, announcedLost: 4 })
+})
