@@ -87,6 +87,11 @@ async function play(scope: Scope, stage: Stage, phase: Phase, options: ChaosOpti
   for (const mishap of stage.mishaps) ledger.violations.add('gateway', mishap, () => [])
   const { topology } = phase
   const account = ledger.reconcile()
+  const { untold } = account.counts
+  if (untold > 0 && (topology === 'single' || options.waitReplicas >= REDIS_REPLICAS)) {
+    const what = `${untold} times an event was told to nobody, where no primary can have gone on alone`
+    ledger.violations.add('silently lost', what, () => [])
+  }
   if (topology === 'sentinel' && options.waitReplicas >= REDIS_REPLICAS && account.counts.announcedLost > 0) {
     const what = `${account.counts.announcedLost} acknowledged events were lost, though every replica had confirmed them`
     ledger.violations.add('lost despite its replicas', what, () => account.announcedLosses.slice(0, SHOWN_LOSSES))
