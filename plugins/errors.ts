@@ -19,10 +19,12 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   const known = translate(error, request.headers['content-type'], request.routeOptions.bodyLimit)
   const statusCode = known.statusCode ?? 500
   if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_S)
+  const { log } = request.server
+  const reqId = request.id
   // The bus being away is no fault of the program: a line says so, without a stack for each publish.
-  if (known.code?.startsWith('TIDINGS_BUS_')) request.log.warn({ code: known.code }, known.message)
-  else if (statusCode >= 500) request.log.error({ err: known }, 'request failed')
-  else request.log.debug({ code: known.code, statusCode }, 'request refused')
+  if (known.code?.startsWith('TIDINGS_BUS_')) log.warn({ reqId, code: known.code }, known.message)
+  else if (statusCode >= 500) log.error({ reqId, err: known }, 'request failed')
+  else log.debug({ reqId, code: known.code, statusCode }, 'request refused')
   const { code, message } = known.code?.startsWith('TIDINGS_')
     ? known
     : { code: 'TIDINGS_INTERNAL', message: 'something went wrong on the server' }

@@ -1,4 +1,5 @@
 import Fastify, {
+  type FastifyBaseLogger,
   type FastifyInstance,
   type FastifyPluginAsync,
   type FastifyServerOptions,
@@ -131,6 +132,8 @@ function serverOptions(config: Config, log?: DestinationStream) {
     logger: { level: config.logLevel, base: null, ...(log && { stream: log }) },
     // Request lines hold tickets and tokens; what matters is logged by name instead.
     logController: new LogController({ disableRequestLogging: true }),
+    // A logger for each request is what only the few that fail would need; their lines carry the request's id anyway.
+    childLoggerFactory: (log: FastifyBaseLogger) => log,
     // Never null: the configuration was checked.
     trustProxy: trustOf(config.trustProxy)!,
     routerOptions: { maxParamLength: 256 },
