@@ -157,7 +157,8 @@ export const VARIABLES: readonly Variable[] = Object.entries(ConfigSchema.proper
 
 /**
  * The configuration that the environment describes. An empty variable counts as not set.
- * @throws InvalidConfig  lists every bad or contradictory variable by name, value and what is allowed
+ * @throws InvalidConfig  lists every bad or contradictory variable by name, value and what is allowed; also a gateway that
+ *   would listen beyond loopback without credentials
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
   const given: Record<string, unknown> = {}
@@ -165,7 +166,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     const value = env[variable]
     if (value !== undefined && value !== '') given[name] = fromText(ConfigSchema.properties[name], value)
   }
-  return check(given, name => ConfigSchema.properties[name].env)
+  return check(given, name => ConfigSchema.properties[name].env, [contradictions, exposure])
 }
 
 /**
@@ -173,7 +174,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
  * @throws InvalidConfig  lists every bad option by name, value and what is allowed
  */
 export function checkOptions(options: Partial<Config>): Config {
-  return check({ ...options }, name => name)
+  return check({ ...options }, name => name, [contradictions])
 }
 
 /** True when nothing says how viewers are known: anybody is whoever they say. */
@@ -187,21 +188,12 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
-/**
- * Passes unless anybody on a network could be any user.
- * @throws InvalidConfig  without credentials, beyond loopback
- */
-export function refuseOpenToTheWorld(config: Config): void {
-  if (!isOpen(config) || isLoopback(config.host)) return
-  throw new InvalidConfig(
-    `HOST is '${config.host}' but no credentials are configured, so anybody who reaches it could be any user; ` +
-      'set JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL or API_KEYS, or listen on 127.0.0.1',
-  )
-}
-
 type NameOf = (name: keyof Config) => string
 
-function check(given: Record<string, unknown>, nameOf: NameOf): Config {
+/** What is wrong with values that are each allowed; one sentence a problem. */
+type Rule = (config: Config, nameOf: NameOf) => string[]
+
+function check(given: Record<string, unknown>, nameOf: NameOf, rules: readonly Rule[]): Config {
   const problems = Object.keys(given)
     .filter(name => !Object.hasOwn(ConfigSchema.properties, name))
     .map(name => `${name} is not an option`)
@@ -223,7 +215,8 @@ function check(given: Record<string, unknown>, nameOf: NameOf): Config {
   if (Value.Check(ConfigSchema, known)) {
     // What a bad value would contradict cannot be told; what the others contradict can.
     const about = (name: string) => new RegExp(`(?<!\\w)${name}(?!\\w)`)
-    problems.push(...contradictions(known, nameOf).filter(problem => !bad.some(name => about(name).test(problem))))
+    const contrary = rules.flatMap(rule => rule(known, nameOf))
+    problems.push(...contrary.filter(problem => !bad.some(name => about(name).test(problem))))
     if (problems.length === 0) return known
   }
   throw new InvalidConfig(problems.join('\n'))
@@ -288,6 +281,13 @@ function contradictions(config: Config, nameOf: NameOf): string[] {
     )
   }
   return problems
+}
+
+// Anybody on a network could be any user.
+function exposure(config: Config): string[] {
+  if (!isOpen(config) || isLoopback(config.host)) return []
+  const why = `HOST is '${config.host}' but no credentials are configured, so anybody who reaches it could be any user`
+  return [`${why}; set JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL or API_KEYS, or listen on 127.0.0.1`]
 }
 
 function fromText(schema: TSchema, value: string): unknown {

@@ -25,9 +25,8 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   // The certificate is read after this anyway.
   if (env.TLS_CERT !== undefined) process.on('SIGHUP', () => {})
   const { buildAdminApp, buildApp } = await import('./app.js')
-  const { isOpen, readConfig, refuseOpenToTheWorld } = await import('./config.js')
+  const { isOpen, readConfig } = await import('./config.js')
   const config = readConfig(env)
-  refuseOpenToTheWorld(config)
   const { default: pino } = await import('pino')
   const app = await buildApp(config, pino.destination(LOG))
   const admin = config.adminPort === undefined ? null : await buildAdminApp(app, config)

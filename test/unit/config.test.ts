@@ -117,3 +117,22 @@ t.test('a bad value does not hide a contradiction between others, and makes none
   )
   t.notMatch(messageOf({ SSE_ADAPTER: 'redis', REDIS_URL: 'foo' }), /is not set/)
 })
+
+t.test(
+  'a gateway that anybody could reach without a credential is refused, along with every other mistake',
+  async t => {
+    const problems = problemsOf({ HOST: '0.0.0.0', PORT: 'abc', SSE_ADAPTER: 'redis' })
+    t.equal(problems.length, 3)
+    t.match(
+      problems[2],
+      /^HOST is '0\.0\.0\.0' but no credentials are configured.*set JWT_SECRET.* or listen on 127\.0\.0\.1$/,
+    )
+    t.same(problemsOf({ HOST: '0.0.0.0', JWT_SECRET: 'x'.repeat(32) }), [])
+    t.equal(
+      problemsOf({ HOST: '0.0.0.0', JWT_SECRET: 'short' }).length,
+      1,
+      'a bad credential is told, not that it is missing',
+    )
+    t.equal(checkOptions({ host: '0.0.0.0' }).host, '0.0.0.0', 'where an application embeds it, that is its own affair')
+  },
+)
