@@ -95,7 +95,6 @@ export class Gateway implements Publisher {
       onGap: (rooms, reason) => this.#onGap(rooms, reason),
       onReady: () => this.#resumer.retry(),
       followedRooms: () => this.#hub.followedRooms(),
-      isFollowed: room => this.#hub.followers(room) !== undefined,
     })
   }
 

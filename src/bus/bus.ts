@@ -14,8 +14,6 @@ export interface Subscriber {
   onReady(): void
   /** The rooms that somebody here follows: after a break only these are read again. */
   followedRooms(): Iterable<string>
-  /** True when somebody here follows the room. */
-  isFollowed(room: string): boolean
 }
 
 /** A page of what was published to some rooms after a cursor. */

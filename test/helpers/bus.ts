@@ -26,7 +26,6 @@ export async function listenTo(t: Test, bus: Bus, follows?: readonly string[]): 
     onGap: (rooms, reason) => void heard.gaps.push({ rooms, reason }),
     onReady: () => void heard.ready++,
     followedRooms: () => follows ?? [],
-    isFollowed: room => follows === undefined || follows.includes(room),
   })
   await waitFor(() => bus.position, 10_000, 'the bus to be reached')
   return heard

@@ -49,7 +49,6 @@ function subscribe(follows = ['room'], followed: () => Iterable<string> = () => 
       onGap: (rooms, reason) => void told.push(`gap ${rooms} ${reason}`),
       onReady: () => void told.push('ready'),
       followedRooms: () => followed(),
-      isFollowed: room => follows.includes(room),
     },
     onContiguous: () => {},
     onJump: () => {},
