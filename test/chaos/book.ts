@@ -18,7 +18,7 @@ export class Book {
   #position: Position | undefined
   #positionAt = 0
   #openedAt = Number.POSITIVE_INFINITY
-  #isGone = false
+  #goneAt = Number.POSITIVE_INFINITY
   #sentLastEventId = ''
   /** Its position was not accepted: what comes next may be of an earlier epoch, of a primary that was given up. */
   #mayGoBack = false
@@ -91,7 +91,7 @@ export class Book {
 
   /** The reader is gone for good: what was still on its way to it is not owed. */
   close(at: number): void {
-    this.#isGone = true
+    this.#goneAt = at
     this.note('gone', at)
   }
 
@@ -113,7 +113,10 @@ export class Book {
   /** False when it was never open, or left for good before its stream vouched for this position. */
   isOwed(publication: Publication): boolean {
     if (this.#openedAt === Number.POSITIVE_INFINITY || !publication.position) return false
-    return !this.#isGone || isVouchedFor(this.#stay, publication, this.#ledger.positions)
+    if (this.#goneAt === Number.POSITIVE_INFINITY) return true
+    // By far the most of what it never saw; the rest takes longer to find out.
+    if (publication.sentAt > this.#goneAt) return false
+    return isVouchedFor(this.#stay, publication, this.#ledger.positions)
   }
 
   /** The last entries of its log before a time, and the first after it. */

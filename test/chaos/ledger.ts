@@ -114,13 +114,20 @@ export class Ledger {
     this.violations.add('two positions', what, () => [this.#story(publication.n)])
   }
 
-  /** How many acknowledged events readers still lack without having been told. Cheap enough to be asked every second. */
+  /** How many acknowledged events readers lack without having been told. */
   get owed(): number {
     let owed = 0
-    this.#eachUnseen((book, publication) => {
-      if (!announcementOf(book, publication, this.positions) && !this.#isUntold(book, publication)) owed++
+    this.#someUnseen(this.publications, (book, publication) => {
+      if (this.#isMissed(book, publication)) owed++
+      return false
     })
     return owed
+  }
+
+  /** True when nothing is owed. After a long run even that takes a moment, in which nobody reads. */
+  get isSettled(): boolean {
+    // What is still under way is new.
+    return !this.#someUnseen(this.publications.toReversed(), (book, publication) => this.#isMissed(book, publication))
   }
 
   /** The account of the run. Ask once, at its end: what is still owed then is silently lost. */
@@ -128,7 +135,7 @@ export class Ledger {
     let announcedLost = 0
     let untold = 0
     const announced = new Set<number>()
-    this.#eachUnseen((book, publication) => {
+    this.#someUnseen(this.publications, (book, publication) => {
       const told = announcementOf(book, publication, this.positions)
       if (!told && this.#isUntold(book, publication)) untold++
       else if (!told) this.#reportLoss(book, publication)
@@ -136,6 +143,7 @@ export class Ledger {
         announcedLost++
         announced.add(publication.n)
       }
+      return false
     })
     for (const book of this.books) {
       for (const told of book.announcements)
@@ -167,17 +175,23 @@ export class Ledger {
     return { counts, violations: this.violations, announcedLosses: [...announced].map(n => this.#story(n)) }
   }
 
-  #eachUnseen(visit: (book: Book, publication: Publication) => void): void {
+  /** Looks at what readers are owed and did not see, until one look says true. */
+  #someUnseen(publications: readonly Publication[], look: (book: Book, publication: Publication) => boolean): boolean {
     const followers = new Map<string, Book[]>()
     for (const book of this.books) {
       for (const room of book.rooms) followers.set(room, [...(followers.get(room) ?? []), book])
     }
-    for (const publication of this.publications) {
+    for (const publication of publications) {
       if (publication.state !== 'acknowledged') continue
       for (const book of followers.get(publication.room) ?? []) {
-        if (!book.hasSeen(publication.n) && book.isOwed(publication)) visit(book, publication)
+        if (!book.hasSeen(publication.n) && book.isOwed(publication) && look(book, publication)) return true
       }
     }
+    return false
+  }
+
+  #isMissed(book: Book, publication: Publication): boolean {
+    return !announcementOf(book, publication, this.positions) && !this.#isUntold(book, publication)
   }
 
   #isUntold(book: Book, publication: Publication): boolean {

@@ -32,6 +32,7 @@ const STALLING = 6
 const CHURN_MS = 200
 const READY_MS = 40_000
 const SETTLE_MS = 20_000
+const LOOK_MS = 250
 const SHOWN_LOSSES = 30
 
 /** Plays one phase of the plan from start to account. Nothing of it is left when this resolves or rejects. */
@@ -141,7 +142,9 @@ async function settle(stage: Stage, ledger: Ledger, crowd: Crowd, presses: Press
   crowd.settle()
   await Promise.all(presses.map(press => press.stop()))
   say('settling ...')
-  await waitFor(() => ledger.owed === 0, SETTLE_MS, 'all readers to have everything').catch(error => say(String(error)))
+  // The question holds up the readers it asks about, should it be asked too often.
+  const isSettled = () => wait(LOOK_MS).then(() => ledger.isSettled)
+  await waitFor(isSettled, SETTLE_MS, 'all readers to have everything').catch(error => say(String(error)))
   const settledMs = performance.now() - startedAt
   // Repeats come late, if they come.
   await wait(1500)

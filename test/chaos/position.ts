@@ -18,8 +18,8 @@ const ID = /^([a-z0-9]{1,16})-([0-9]+)$/
  */
 export class Positions {
   #ranks = new Map<string, number>()
-  /** Up to which number an epoch has what another one had: 'new old' -> number. */
-  #carried = new Map<string, number>()
+  /** Up to which number an epoch has what another one had, by the ranks of both: see nameOf. */
+  #carried = new Map<number, number>()
   /** By rank: what an epoch has of earlier ones ends here at the latest. */
   #begins: number[] = []
   /** By rank: for every later epoch, the lowest of the beginnings from there on. Made when asked for. */
@@ -44,7 +44,7 @@ export class Positions {
 
   /** One event was seen at both: the later epoch has what the earlier one had, at least up to here. */
   carry(a: Position, b: Position): void {
-    const name = a.rank > b.rank ? `${a.epoch} ${b.epoch}` : `${b.epoch} ${a.epoch}`
+    const name = a.rank > b.rank ? nameOf(a, b) : nameOf(b, a)
     this.#carried.set(name, Math.max(this.#carried.get(name) ?? 0, a.seq))
   }
 
@@ -75,7 +75,7 @@ export class Positions {
 
   #carriedTo(later: Position, earlier: Position): number {
     // Not even 0, the position of an epoch that nothing was published in yet, unless it was seen to carry on.
-    return this.#carried.get(`${later.epoch} ${earlier.epoch}`) ?? -1
+    return this.#carried.get(nameOf(later, earlier)) ?? -1
   }
 
   /** What came between two epochs may have parted from the earlier one before the later one did. */
@@ -92,6 +92,11 @@ export class Positions {
     }
     return partings[later] ?? Number.POSITIVE_INFINITY
   }
+}
+
+// A number, because a long run asks millions of times.
+function nameOf(later: Position, earlier: Position): number {
+  return later.rank * 2 ** 20 + earlier.rank
 }
 
 export function showPosition(position: Position | undefined): string {
