@@ -128,7 +128,8 @@ async function failOver({ stage, crowd }: World, { way, forMs }: Fault): Promise
   const comeBack = crowd.takeOffline(OFFLINE_SHARE)
   switch (way) {
     case 'asked':
-      await sentinel.failover()
+      // Sentinel gives an attempt up when the replica it chose is too slow, and makes no other one by itself.
+      await sentinel.failover().catch(() => sentinel.failover())
       break
     case 'killed':
       await old.kill()
