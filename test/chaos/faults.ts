@@ -118,11 +118,29 @@ export const INJECTORS: Record<FaultKind, Injector> = {
   failover: (world, fault) => losingData(world, 'failover', () => failOver(world, fault)),
 }
 
-async function failOver({ stage, crowd }: World, { way, forMs }: Fault): Promise<void> {
+// Two failovers that overlap must not kill and start one and the same server.
+const taken = new WeakSet<RedisServer>()
+
+async function failOver(world: World, fault: Fault): Promise<void> {
+  const { stage } = world
+  const take = async () => {
+    const master = await followed(stage)
+    if (!master || taken.has(master)) return undefined
+    taken.add(master)
+    return master
+  }
+  // Until the old master follows, the next one would have nobody to confirm what it takes.
+  const old = await waitFor(take, 40_000, 'a master with two replicas that are up to date')
+  try {
+    await failOverFrom(old, world, fault)
+  } finally {
+    taken.delete(old)
+  }
+}
+
+async function failOverFrom(old: RedisServer, { stage, crowd }: World, { way, forMs }: Fault): Promise<void> {
   const { sentinel } = stage
   if (!sentinel) throw new Error('a failover needs Sentinel')
-  // Until the old master follows, the next one would have nobody to confirm what it takes.
-  const old = await waitFor(() => followed(stage), 40_000, 'a master with two replicas that are up to date')
   const link = linkOf(stage, old)
   // Who is away meanwhile did not see live what the next master will not have.
   const comeBack = crowd.takeOffline(OFFLINE_SHARE)
