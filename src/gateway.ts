@@ -5,6 +5,7 @@ import { type CloseReason, Connection, encodeClose } from './connection.js'
 import { createCounts, type GatewayCounts } from './counts.js'
 import { type Cursor, formatCursor } from './cursor.js'
 import { type Draft, EVERYONE, type Event, type Published } from './event.js'
+import { Flusher } from './flusher.js'
 import { Hub } from './hub.js'
 import type { Log } from './log.js'
 import { createPublisher, type Publisher } from './publisher.js'
@@ -65,12 +66,12 @@ export class Gateway implements Publisher {
   readonly #options: GatewayOptions
   readonly #bus: Bus
   readonly #hub: Hub
+  readonly #flusher: Flusher
   readonly #resumer: Resumer
   readonly #counts = createCounts()
   /** Ended, but their last bytes are still on the way. */
   readonly #ending = new Set<Connection>()
   #sweepTimer: NodeJS.Timeout | null = null
-  #flushScheduled = false
   #isLeaving = false
   #state: 'serving' | 'draining' | 'closed' = 'serving'
 
@@ -78,7 +79,8 @@ export class Gateway implements Publisher {
     this.#options = options
     this.#bus = options.bus
     this.#hub = new Hub(connection => this.disconnect(connection, 'slow'))
-    const scheduleFlush = () => this.#scheduleFlush()
+    this.#flusher = new Flusher(this.#hub, now)
+    const scheduleFlush = () => this.#flusher.schedule()
     this.#resumer = new Resumer({ ...options, hub: this.#hub, counts: this.#counts, scheduleFlush })
     const publisher = createPublisher(drafts => this.publishDrafts(drafts), options.maxEventBytes)
     this.emit = publisher.emit
@@ -259,7 +261,7 @@ export class Gateway implements Publisher {
         this.#onGap([event.room], 'history')
       }
     }
-    this.#scheduleFlush()
+    this.#flusher.schedule()
   }
 
   #onGap(rooms: readonly string[] | null, reason: GapReason): void {
@@ -267,7 +269,7 @@ export class Gateway implements Publisher {
       rooms === null ? new Map([...this.#hub.connections].map(c => [c, c.rooms])) : this.#followersOf(rooms)
     this.#resumer.tellGaps(affected, reason)
     this.#options.log.warn({ reason, rooms: rooms?.length ?? 'all', connections: affected.size }, 'events were lost')
-    this.#scheduleFlush()
+    this.#flusher.schedule()
   }
 
   #followersOf(rooms: readonly string[]): Map<Connection, string[]> {
@@ -282,17 +284,7 @@ export class Gateway implements Publisher {
     return affected
   }
 
-  #scheduleFlush(): void {
-    if (this.#flushScheduled || !this.#hub.isOwing) return
-    this.#flushScheduled = true
-    // Behind everything that this turn of the loop reads: what arrives together leaves in one write a connection.
-    setImmediate(() => {
-      this.#flushScheduled = false
-      this.#hub.flush(now())
-    })
-  }
-
-  // The only timer.
+  // The only timer that always runs.
   #sweep(): void {
     for (const connection of this.#hub.connections) if (connection.recovery !== null) this.#resumer.settle(connection)
     const { heartbeatMs } = this.#options

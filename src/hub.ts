@@ -112,9 +112,9 @@ export class Hub {
     }
   }
 
-  /** True when something waits for `flush`. */
-  get isOwing(): boolean {
-    return this.#owing.length > 0
+  /** Connections that wait for `flush`. */
+  get owing(): number {
+    return this.#owing.length
   }
 
   /** Writes to each connection what it is owed, in one piece. `at` is ms of the monotonic clock, looked at once for all. */

@@ -1,0 +1,42 @@
+import type { Hub } from './hub.js'
+
+// A flush that writes to fewer connections takes a few milliseconds at most.
+const LARGE = 256
+const MAX_PAUSE_MS = 100
+
+/**
+ * When the hub writes what it owes. A flush comes at the end of the turn of the event loop: what arrived together leaves in one
+ * write a connection. A large one leaves as much time for everything else as the one before it took, so that fan-out takes no
+ * more than half of the process, and what arrives meanwhile leaves in the same writes.
+ */
+export class Flusher {
+  readonly #hub: Hub
+  readonly #now: () => number
+  #isScheduled = false
+  /** No large flush before this. */
+  #pauseEndsAt = 0
+
+  /** `now` is ms of a monotonic clock. */
+  constructor(hub: Hub, now: () => number) {
+    this.#hub = hub
+    this.#now = now
+  }
+
+  /** To be called when the hub may owe something. Idempotent. */
+  schedule(): void {
+    const { owing } = this.#hub
+    if (this.#isScheduled || owing === 0) return
+    this.#isScheduled = true
+    const pauseMs = owing < LARGE ? 0 : this.#pauseEndsAt - this.#now()
+    if (pauseMs < 1) setImmediate(() => this.#flush())
+    else setTimeout(() => this.#flush(), pauseMs)
+  }
+
+  #flush(): void {
+    this.#isScheduled = false
+    const startedAt = this.#now()
+    this.#hub.flush(startedAt)
+    const endedAt = this.#now()
+    this.#pauseEndsAt = Math.max(this.#pauseEndsAt, endedAt + Math.min(endedAt - startedAt, MAX_PAUSE_MS))
+  }
+}

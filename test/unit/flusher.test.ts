@@ -1,0 +1,105 @@
+import { mock } from 'node:test'
+import t, { type Test } from 'tap'
+import { Connection } from '../../src/connection.js'
+import { Flusher } from '../../src/flusher.js'
+import { Hub } from '../../src/hub.js'
+import { eventAt } from '../helpers/scripted-bus.js'
+import { Sink } from '../helpers/sink.js'
+
+const LARGE = 256
+
+const turn = () => new Promise<void>(resolve => setImmediate(resolve))
+
+/** A hub with one reader of `small` and many of `large`; its clock goes on by `workMs` with each look at it. */
+function setUp(t: Test) {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const clock = { ms: 1_000, workMs: 0 }
+  const hub = new Hub(() => {})
+  const connect = (room: string): Sink => {
+    const sink = new Sink()
+    const limits = { queueLimitBytes: 1_048_576, expiresAt: null, issuedAt: null, retiresAt: 1e9, now: () => 0 }
+    const connection = new Connection({ id: 'c', userId: '1', rooms: [room], envelope: false, sink, ...limits })
+    hub.add(connection)
+    connection.open(null, null, 25_000)
+    return sink
+  }
+  const small = connect('small')
+  const large = Array.from({ length: LARGE }, () => connect('large'))
+  const now = () => {
+    clock.ms += clock.workMs
+    return clock.ms
+  }
+  const flusher = new Flusher(hub, now)
+  let seq = 0
+  const publish = (room: string) => {
+    hub.deliver(eventAt(++seq, room))
+    flusher.schedule()
+  }
+  return { clock, publish, small, large }
+}
+
+t.test('what comes in one turn leaves at its end, in one piece', async t => {
+  const { publish, small } = setUp(t)
+  publish('small')
+  publish('small')
+  t.same(small.data, [])
+  await turn()
+  t.same(small.data, ['1', '2'])
+})
+
+t.test('a large flush leaves as much time as the one before it took, and takes along what came meanwhile', async t => {
+  const { clock, publish, large } = setUp(t)
+  clock.workMs = 30
+  publish('large')
+  await turn()
+  t.same(large[0]?.data, ['1'])
+  clock.workMs = 0
+  publish('large')
+  await turn()
+  publish('large')
+  await turn()
+  t.same(large[0]?.data, ['1'], 'not yet')
+  mock.timers.tick(30)
+  t.same(large[0]?.data, ['1', '2', '3'])
+  t.same(large.at(-1)?.data, ['1', '2', '3'])
+})
+
+t.test('a small one does not wait for the pause after a large one, and does not end it', async t => {
+  const { clock, publish, small, large } = setUp(t)
+  clock.workMs = 30
+  publish('large')
+  await turn()
+  clock.workMs = 0
+  publish('small')
+  await turn()
+  t.same(small.data, ['2'])
+  publish('large')
+  await turn()
+  t.same(large[0]?.data, ['1'])
+  mock.timers.tick(30)
+  t.same(large[0]?.data, ['1', '3'])
+})
+
+t.test('when nothing came during the pause, the next event leaves at once', async t => {
+  const { clock, publish, large } = setUp(t)
+  clock.workMs = 30
+  publish('large')
+  await turn()
+  clock.workMs = 0
+  clock.ms += 60
+  publish('large')
+  await turn()
+  t.same(large[0]?.data, ['1', '2'])
+})
+
+t.test('however long a flush took, the pause after it ends', async t => {
+  const { clock, publish, large } = setUp(t)
+  clock.workMs = 60_000
+  publish('large')
+  await turn()
+  clock.workMs = 0
+  publish('large')
+  mock.timers.tick(100)
+  t.same(large[0]?.data, ['1', '2'])
+})
