@@ -9,9 +9,9 @@ import type { Config } from './config.js'
 const LISTEN_BACKLOG = 4_096
 
 // A line a connection, each with a system call of its own, would be an eighth of a storm's work. So lines are written many at
-// once, after 200 ms at the latest, by another thread, and all of them before the process exits. When nobody takes them, they are
+// once, after half a second at the latest, by another thread, and all of them before the process exits. When nobody takes them, they are
 // dropped past 16 MiB.
-const LOG = { sync: false, minLength: 8_192, periodicFlush: 200, maxLength: 16 * 1_048_576 }
+const LOG = { sync: false, minLength: 8_192, periodicFlush: 500, maxLength: 16 * 1_048_576 }
 
 /**
  * Runs the gateway until a signal ends it: SIGTERM and SIGINT drain and exit 0, a second one exits at once.
