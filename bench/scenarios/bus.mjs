@@ -30,8 +30,12 @@ export const unfollowed = {
   leavesOut: onlyTidingsRedis,
   async run(context) {
     // At few events a second the process is woken for each of them, and that is what would be measured.
-    const { 'emitter-batch-rate': rate } = context.n
-    return [await emitted(context, { id: 'unfollowed.cpu', follows: 'user:', to: 'elsewhere:', rate, batch: 1 })]
+    const { 'unfollowed-rate': rate } = context.n
+    const where = { follows: 'user:', to: 'elsewhere:', rate }
+    return [
+      await emitted(context, { id: 'unfollowed.cpu', ...where, batch: 1 }),
+      await emitted(context, { id: 'unfollowed.batch', ...where, batch: 100 }),
+    ]
   },
 }
 
