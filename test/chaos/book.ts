@@ -136,9 +136,14 @@ export class Book {
   /** Behind `resumed: false` the order begins anew if the epoch is an earlier one: then the replica hears an old primary still. */
   #goBack(position: Position): void {
     const last = this.#position
-    if (this.#mayGoBack && last && position.rank < last.rank) {
-      if (!this.#isBehindWhereItWas(last)) this.#backFrom = last
-      this.#position = undefined
+    if (this.#mayGoBack && last) {
+      if (position.rank < last.rank) {
+        if (!this.#isBehindWhereItWas(last)) this.#backFrom = last
+        this.#position = undefined
+      } else if (!this.#ledger.positions.isOfLine(last, position)) {
+        // It had gone on with an old primary; the next epoch may still stand where the two parted, at a lower number.
+        this.#position = undefined
+      }
     }
     this.#mayGoBack = false
   }

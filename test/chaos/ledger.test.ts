@@ -200,3 +200,26 @@ t.test('nothing is untold that an id of the reader vouched for', async t => {
   ledger.bearers.end('somebody', 60)
   t.same(kinds(ledger), { 'silently lost': 2 })
 })
+
+/** A reader that had gone on with an old primary to old-3, while the next epoch parted from it at 2; it comes back there. */
+function comeOver(resumed: boolean, lastSeen: number): Ledger {
+  const { ledger, book } = keep('old-1', 'old-2', 'old-3')
+  const other = ledger.openBook('other', ['a'])
+  other.connect('', 0)
+  other.open(null, 'old-1', 16)
+  other.gap(['a'], '', 20)
+  other.event(1, 'a', 'new-2', 26)
+  for (let n = 0; n < lastSeen; n++) book.event(n, 'a', `old-${n + 1}`, 15 + 10 * n)
+  book.connect(`old-${lastSeen}`, 50)
+  book.open(resumed, resumed ? 'new-2' : `new-${lastSeen === 3 ? 2 : 1}`, 51)
+  return ledger
+}
+
+t.test(
+  'a reader that comes over from an old primary may be put where the two parted, if it is told of a loss',
+  async t => {
+    t.same(kinds(comeOver(false, 3)).reordered ?? 0, 0)
+    t.equal(kinds(comeOver(true, 3)).reordered, 1, 'not without a word')
+    t.equal(kinds(comeOver(false, 2)).reordered, 1, 'and not when it had not gone on beyond that')
+  },
+)
