@@ -26,6 +26,7 @@ export function lineChart({ title, x, y, lines }) {
   const bottom = HEIGHT - BOTTOM
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
+    `<title>${title}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#ffffff"/>`,
     text(LEFT, 24, title, 'font-size="15" font-weight="bold"'),
     ...up.ticks.flatMap(tick => [
