@@ -51,7 +51,7 @@ export class Bearers {
     if (bit === undefined) {
       bit = 1 << this.#bits.size
       // One more would take the place of the first.
-      if (bit === 0 || this.#bits.size > 30) throw new Error(`too many bearers: ${[...this.#bits.keys()]}`)
+      if (this.#bits.size > 30) throw new Error(`too many bearers: ${[...this.#bits.keys()]}`)
       this.#bits.set(bearer, bit)
     }
     return bit

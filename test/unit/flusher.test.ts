@@ -36,7 +36,14 @@ function setUp(t: Test) {
     hub.deliver(eventAt(++seq, room))
     flusher.schedule()
   }
-  return { clock, publish, small, large }
+  /** A large flush that takes this long; from then on the clock stands. */
+  const flushLarge = async (ms: number) => {
+    clock.workMs = ms
+    publish('large')
+    await turn()
+    clock.workMs = 0
+  }
+  return { clock, publish, flushLarge, small, large }
 }
 
 t.test('what comes in one turn leaves at its end, in one piece', async t => {
@@ -49,12 +56,9 @@ t.test('what comes in one turn leaves at its end, in one piece', async t => {
 })
 
 t.test('a large flush leaves as much time as the one before it took, and takes along what came meanwhile', async t => {
-  const { clock, publish, large } = setUp(t)
-  clock.workMs = 30
-  publish('large')
-  await turn()
+  const { publish, flushLarge, large } = setUp(t)
+  await flushLarge(30)
   t.same(large[0]?.data, ['1'])
-  clock.workMs = 0
   publish('large')
   await turn()
   publish('large')
@@ -66,11 +70,8 @@ t.test('a large flush leaves as much time as the one before it took, and takes a
 })
 
 t.test('a small one does not wait for the pause after a large one, and does not end it', async t => {
-  const { clock, publish, small, large } = setUp(t)
-  clock.workMs = 30
-  publish('large')
-  await turn()
-  clock.workMs = 0
+  const { publish, flushLarge, small, large } = setUp(t)
+  await flushLarge(30)
   publish('small')
   await turn()
   t.same(small.data, ['2'])
@@ -82,11 +83,8 @@ t.test('a small one does not wait for the pause after a large one, and does not 
 })
 
 t.test('when nothing came during the pause, the next event leaves at once', async t => {
-  const { clock, publish, large } = setUp(t)
-  clock.workMs = 30
-  publish('large')
-  await turn()
-  clock.workMs = 0
+  const { clock, publish, flushLarge, large } = setUp(t)
+  await flushLarge(30)
   clock.ms += 60
   publish('large')
   await turn()
@@ -94,11 +92,8 @@ t.test('when nothing came during the pause, the next event leaves at once', asyn
 })
 
 t.test('however long a flush took, the pause after it ends', async t => {
-  const { clock, publish, large } = setUp(t)
-  clock.workMs = 60_000
-  publish('large')
-  await turn()
-  clock.workMs = 0
+  const { publish, flushLarge, large } = setUp(t)
+  await flushLarge(60_000)
   publish('large')
   mock.timers.tick(100)
   t.same(large[0]?.data, ['1', '2'])
