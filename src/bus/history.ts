@@ -1,34 +1,39 @@
 import { getHeapStatistics } from 'node:v8'
+import type { Cursor } from '../cursor.js'
 import type { Event } from '../event.js'
 import { ROOMS_LIMIT } from './bus.js'
+import { Records } from './records.js'
 
-// What one event costs in memory beyond its data: the object, its strings, its slot.
-const EVENT_OVERHEAD_BYTES = 200
+// What a room costs in memory beyond its events: names, objects, the head of a Buffer.
+const ROOM_BYTES = 500
 
 const MIN_LIMIT_BYTES = 16 * 1_048_576
 const MAX_LIMIT_BYTES = 512 * 1_048_576
 
-/** Bytes of history that fit a process whose heap is this large: `share` of it, 16-512 MiB. */
+/** Bytes of events that suit a process whose heap is this large: `share` of it, 16-512 MiB. Kept beside the heap, in up to twice as many. */
 export function heapShare(share: number): number {
   const { heap_size_limit: heapBytes } = getHeapStatistics()
   return Math.min(MAX_LIMIT_BYTES, Math.max(MIN_LIMIT_BYTES, heapBytes * share))
 }
 
 interface RoomHistory {
-  /** In order of seq; those of the room that are still held. */
-  readonly events: Event[]
-  /** Seq of the newest event that is no longer in `events`, or an upper bound of it: before the first one held lies this. */
+  readonly name: string
+  /** Those of the room that are still held. */
+  readonly records: Records
+  /** Seq of the newest event that is no longer in `records`, or an upper bound of it: before the first one held lies this. */
   trimmedTo: number
   /** Seq of the room's newest event. */
   last: number
-  bytes: number
+  /** The rooms that were active just before and just after this one. */
+  older: RoomHistory | null
+  newer: RoomHistory | null
 }
 
 /** Limits of a `History`. */
 export interface HistoryOptions {
   readonly historySize: number
   readonly historyTtlMs: number
-  /** Bytes of all rooms together; past it the least recently active rooms are forgotten. */
+  /** Bytes of all rooms together; past them the least recently active rooms are forgotten. */
   readonly limitBytes: number
   readonly now: () => number
 }
@@ -39,82 +44,106 @@ export interface HistoryOptions {
  */
 export class History {
   readonly #options: HistoryOptions
-  // In order of `last`, because a room moves to the end with each event: the first is the least recently active.
-  #rooms = new Map<string, RoomHistory>()
+  readonly #epoch: string
+  readonly #rooms = new Map<string, RoomHistory>()
+  // The least and the most recently active of them.
+  #oldest: RoomHistory | null = null
+  #newest: RoomHistory | null = null
   #forgotten: number
   #bytes = 0
 
-  /** Holds nothing, and knows nothing of what happened up to `seq`. */
-  constructor(options: HistoryOptions, seq: number) {
+  /** Holds nothing, and knows nothing of what happened up to `start`. */
+  constructor(options: HistoryOptions, start: Cursor) {
     this.#options = options
-    this.#forgotten = seq
+    this.#epoch = start.epoch
+    this.#forgotten = start.seq
   }
 
-  /** Keeps an event; seqs must come in rising order. Ephemeral ones take no history. */
+  /** Keeps an event of this epoch; seqs must come in rising order. Ephemeral ones take no history. */
   append(event: Event): void {
     if (event.ephemeral) return
-    const { seq } = event.cursor
-    let room = this.#rooms.get(event.room)
-    if (room === undefined) room = { events: [], trimmedTo: this.#forgotten, last: 0, bytes: 0 }
-    else this.#rooms.delete(event.room)
-    this.#rooms.set(event.room, room)
-    room.last = seq
-    room.events.push(event)
-    const bytes = sizeOf(event)
-    room.bytes += bytes
-    this.#bytes += bytes
-    if (room.events.length > this.#options.historySize) this.#trimFirst(room)
+    const room = this.#touch(event.room)
+    const { records } = room
+    room.last = event.cursor.seq
+    this.#bytes -= records.byteLength
+    records.push(event)
+    this.#bytes += records.byteLength
+    if (records.length > this.#options.historySize) this.#trimFirst(room)
     if (this.#bytes > this.#options.limitBytes || this.#rooms.size > ROOMS_LIMIT) this.#forgetOldRooms()
   }
 
   /** Events of the room behind `seq`, and whether that is all there were. */
-  after(room: string, seq: number): { events: readonly Event[]; isWhole: boolean } {
-    const held = this.#rooms.get(room)
-    if (held === undefined) return { events: [], isWhole: seq >= this.#forgotten }
-    if (held.last <= seq) return { events: [], isWhole: true }
-    this.#trimByAge(held)
-    const { events } = held
-    let from = events.length
-    while (from > 0 && events[from - 1]!.cursor.seq > seq) from--
-    return { events: from === 0 ? events.slice() : events.slice(from), isWhole: held.trimmedTo <= seq || from > 0 }
+  after(name: string, seq: number): { events: readonly Event[]; isWhole: boolean } {
+    const room = this.#rooms.get(name)
+    if (room === undefined) return { events: [], isWhole: seq >= this.#forgotten }
+    if (room.last <= seq) return { events: [], isWhole: true }
+    this.#trimByAge(room)
+    const { records, trimmedTo } = room
+    const isWhole = trimmedTo <= seq || (records.length > 0 && records.firstSeq <= seq)
+    return { events: records.after(seq, this.#epoch, name), isWhole }
   }
 
   /** Drops what is older than the ttl, so that idle rooms do not keep memory. Cost: all rooms, or as far as the first young one. */
   trim(): void {
-    for (const [name, room] of this.#rooms) {
+    for (let room = this.#oldest; room !== null; room = this.#oldest) {
       this.#trimByAge(room)
-      if (room.events.length > 0) return
-      this.#forget(name, room)
+      if (room.records.length > 0) return
+      this.#forget(room)
     }
+  }
+
+  // The room, as the most recently active one.
+  #touch(name: string): RoomHistory {
+    let room = this.#rooms.get(name)
+    if (room === undefined) {
+      room = { name, records: new Records(), trimmedTo: this.#forgotten, last: 0, older: null, newer: null }
+      this.#rooms.set(name, room)
+      this.#bytes += ROOM_BYTES
+    } else if (room === this.#newest) return room
+    else this.#unlink(room)
+    room.older = this.#newest
+    room.newer = null
+    if (this.#newest === null) this.#oldest = room
+    else this.#newest.newer = room
+    this.#newest = room
+    return room
+  }
+
+  #unlink({ older, newer }: RoomHistory): void {
+    if (older === null) this.#oldest = newer
+    else older.newer = newer
+    if (newer === null) this.#newest = older
+    else newer.older = older
   }
 
   #trimByAge(room: RoomHistory): void {
     const oldest = this.#options.now() - this.#options.historyTtlMs
-    while (room.events.length > 0 && room.events[0]!.at < oldest) this.#trimFirst(room)
+    while (room.records.length > 0 && room.records.firstAt < oldest) this.#trimFirst(room)
   }
 
   #trimFirst(room: RoomHistory): void {
-    const first = room.events.shift()!
-    room.trimmedTo = first.cursor.seq
-    room.bytes -= sizeOf(first)
-    this.#bytes -= sizeOf(first)
+    const { records } = room
+    room.trimmedTo = records.firstSeq
+    this.#bytes -= records.byteLength
+    records.shift()
+    this.#bytes += records.byteLength
   }
 
   #forgetOldRooms(): void {
-    for (const [name, room] of this.#rooms) {
+    for (let room = this.#oldest; room !== null; room = this.#oldest) {
       if (this.#bytes <= this.#options.limitBytes && this.#rooms.size <= ROOMS_LIMIT) return
-      if (this.#rooms.size > 1) this.#forget(name, room)
-      else while (room.events.length > 1 && this.#bytes > this.#options.limitBytes) this.#trimFirst(room)
+      if (this.#rooms.size === 1) {
+        while (room.records.length > 1 && this.#bytes > this.#options.limitBytes) this.#trimFirst(room)
+        return
+      }
+      this.#forget(room)
     }
   }
 
-  #forget(name: string, room: RoomHistory): void {
-    this.#rooms.delete(name)
-    this.#bytes -= room.bytes
+  #forget(room: RoomHistory): void {
+    this.#rooms.delete(room.name)
+    this.#unlink(room)
+    this.#bytes -= room.records.byteLength + ROOM_BYTES
     this.#forgotten = Math.max(this.#forgotten, room.last)
   }
-}
-
-function sizeOf(event: Event): number {
-  return event.data.length + EVENT_OVERHEAD_BYTES
 }

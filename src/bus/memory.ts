@@ -30,7 +30,7 @@ export class MemoryBus implements Bus {
 
   constructor(options: MemoryBusOptions) {
     this.#now = options.now ?? Date.now
-    this.#history = new History({ ...options, limitBytes: heapShare(1 / 4), now: this.#now }, 0)
+    this.#history = new History({ ...options, limitBytes: heapShare(1 / 4), now: this.#now }, this.position)
   }
 
   async connect(subscriber: Subscriber): Promise<void> {

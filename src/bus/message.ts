@@ -6,6 +6,7 @@ import type { Event } from '../event.js'
 const LINE_FEED = 0x0a
 const KIND_EVENTS = 0x45
 const KIND_BEACON = 0x42
+const EPHEMERAL = 0x65
 
 /** Events of one publish, contiguous from `seq`; `body` holds them, not read yet. */
 export interface EventsMessage {
@@ -59,7 +60,7 @@ export function readEvents(message: EventsMessage): Event[] {
   for (let i = 0; i < count; i++) {
     const room = reader.text()
     const type = reader.utf8()
-    const ephemeral = reader.text() === 'e'
+    const ephemeral = reader.flag(EPHEMERAL)
     const data = reader.take(reader.number())
     events.push({ cursor: { epoch, seq: message.seq + i }, room, type, at, data, ephemeral })
   }
@@ -77,18 +78,20 @@ class Reader {
 
   /** The next line, which is ASCII. */
   text(): string {
-    const end = this.#bytes.indexOf(LINE_FEED, this.offset)
-    const line = this.#bytes.toString('latin1', this.offset, end)
-    this.offset = end + 1
-    return line
+    const start = this.offset
+    return this.#bytes.toString('latin1', start, this.#lineEnd())
   }
 
   /** The next line. */
   utf8(): string {
-    const end = this.#bytes.indexOf(LINE_FEED, this.offset)
-    const line = this.#bytes.toString('utf8', this.offset, end)
-    this.offset = end + 1
-    return line
+    const start = this.offset
+    return this.#bytes.toString('utf8', start, this.#lineEnd())
+  }
+
+  /** Whether the next line is this character. */
+  flag(character: number): boolean {
+    const start = this.offset
+    return this.#lineEnd() === start + 1 && this.#bytes[start] === character
   }
 
   /** The next line, as digits; NaN when it holds anything else. */
@@ -110,5 +113,14 @@ class Reader {
     const text = this.#bytes.toString('utf8', this.offset, this.offset + length)
     this.offset += length
     return text
+  }
+
+  // Moves behind the line. Lines are short: looking at each byte takes less than a call of indexOf.
+  #lineEnd(): number {
+    const bytes = this.#bytes
+    let end = this.offset
+    while (end < bytes.length && bytes[end] !== LINE_FEED) end++
+    this.offset = end + 1
+    return end
   }
 }

@@ -67,7 +67,7 @@ export class RedisBus implements Bus {
     this.#names = new RedisNames(options.prefix)
     this.#publisher = new RedisPublisher({ ...options, names: this.#names })
     this.#reader = new RedisReader(options.link, this.#names, this.#publisher, options.historyTtlMs)
-    this.#tail = this.#emptyTail(0)
+    this.#tail = this.#emptyTail({ epoch: '', seq: 0 })
   }
 
   async connect(subscriber: Subscriber): Promise<void> {
@@ -77,8 +77,8 @@ export class RedisBus implements Bus {
       onContiguous: events => {
         for (const event of events) this.#tail.append(event)
       },
-      onJump: seq => {
-        this.#tail = this.#emptyTail(seq)
+      onJump: position => {
+        this.#tail = this.#emptyTail(position)
       },
       onTrouble: error => this.#options.onTrouble(error, 'catching up failed'),
     })
@@ -141,9 +141,9 @@ export class RedisBus implements Bus {
     return this.#subscription?.isLive ? null : 'catching up'
   }
 
-  #emptyTail(seq: number): History {
+  #emptyTail(start: Cursor): History {
     const { historySize, historyTtlMs } = this.#options
-    return new History({ historySize, historyTtlMs, limitBytes: heapShare(1 / 8), now: Date.now }, seq)
+    return new History({ historySize, historyTtlMs, limitBytes: heapShare(1 / 8), now: Date.now }, start)
   }
 
   // Once a second: announces the position, which proves that both connections work, and mends what does not.

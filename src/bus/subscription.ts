@@ -19,8 +19,8 @@ export interface SubscriptionOptions {
   readonly subscriber: Subscriber
   /** Called with events that follow the position without a hole, before the subscriber gets them. */
   readonly onContiguous: (events: readonly Event[]) => void
-  /** Called when events were read from history instead: what is in memory has a hole before this seq. */
-  readonly onJump: (seq: number) => void
+  /** Called when events were read from history instead: what is in memory has a hole before this position. */
+  readonly onJump: (position: Cursor) => void
   /** Told of a catch-up that failed; another is tried at the next `resync`. */
   readonly onTrouble: (error: unknown) => void
 }
@@ -164,7 +164,7 @@ export class Subscription {
       this.#lives.add(moved.life)
       sortBySeq(backlog.events)
       this.#position = moved.position
-      this.#options.onJump(moved.position.seq)
+      this.#options.onJump(moved.position)
       // The gap comes first: the id of an event vouches for everything before it, and a reader may break off at any of them.
       const gap = from === null ? null : gapOf(moved)
       if (gap !== null) subscriber.onGap(null, gap)

@@ -95,7 +95,7 @@ t.test('any order of pages, slices and live events gives each event once and in 
         limit: fc.constantFrom(0, 250, 600, 10_000),
       }),
       (steps, { before, from, size, slice, limit }) => {
-        const history = new History({ historySize: size, historyTtlMs: 1e9, limitBytes: 1e9, now: () => 0 }, 0)
+        const history = new History({ historySize: size, historyTtlMs: 1e9, limitBytes: 1e9, now: () => 0 }, at(0))
         const all: Event[] = []
         const publish = (room: string, ephemeral = false) => {
           const event = eventAt(all.length + 1, room, { ephemeral })

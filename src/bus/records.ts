@@ -1,0 +1,114 @@
+import type { Event } from '../event.js'
+
+// A record: seq and at (8 bytes each), the lengths of type and data (4 each), type and data in UTF-8, its own size (4).
+const AT = 8
+const TYPE_LENGTH = 16
+const DATA_LENGTH = 20
+const HEAD_BYTES = 24
+const TAIL_BYTES = 4
+
+/**
+ * Recent events of one room in the order of their seqs, as bytes in one Buffer. Events that are kept for hours as objects
+ * would be copied and marked by every garbage collection: that alone cost more than all else that is done with most events.
+ */
+export class Records {
+  #bytes: Buffer = Buffer.alloc(0)
+  #start = 0
+  #end = 0
+  /** Events in it. */
+  length = 0
+
+  /** Bytes that the events take; the Buffer is at most twice as large. */
+  get byteLength(): number {
+    return this.#end - this.#start
+  }
+
+  /** Seq of the oldest event. */
+  get firstSeq(): number {
+    return this.#bytes.readDoubleLE(this.#start)
+  }
+
+  /** When the oldest event was published, in ms since 1970. */
+  get firstAt(): number {
+    return this.#bytes.readDoubleLE(this.#start + AT)
+  }
+
+  /** Adds an event behind all others. */
+  push({ cursor, at, type, data }: Event): void {
+    const typeLength = Buffer.byteLength(type)
+    const dataLength = Buffer.byteLength(data)
+    const size = HEAD_BYTES + typeLength + dataLength + TAIL_BYTES
+    this.#makeRoomFor(size)
+    const bytes = this.#bytes
+    const start = this.#end
+    bytes.writeDoubleLE(cursor.seq, start)
+    bytes.writeDoubleLE(at, start + AT)
+    bytes.writeUInt32LE(typeLength, start + TYPE_LENGTH)
+    bytes.writeUInt32LE(dataLength, start + DATA_LENGTH)
+    bytes.write(type, start + HEAD_BYTES)
+    bytes.write(data, start + HEAD_BYTES + typeLength)
+    this.#end = start + size
+    bytes.writeUInt32LE(size, this.#end - TAIL_BYTES)
+    this.length++
+  }
+
+  /** Drops the oldest event; there must be one. */
+  shift(): void {
+    const bytes = this.#bytes
+    const { typeLength, dataLength } = this.#lengths(this.#start)
+    this.#start += HEAD_BYTES + typeLength + dataLength + TAIL_BYTES
+    this.length--
+    if (this.byteLength * 2 < bytes.length) this.#move(Math.ceil(this.byteLength * 1.25))
+  }
+
+  /** The events behind `seq`. Cost: those events. */
+  after(seq: number, epoch: string, room: string): Event[] {
+    let from = this.#end
+    while (from > this.#start) {
+      const before = from - this.#bytes.readUInt32LE(from - TAIL_BYTES)
+      if (this.#bytes.readDoubleLE(before) <= seq) break
+      from = before
+    }
+    const events: Event[] = []
+    while (from < this.#end) {
+      const { typeLength, dataLength } = this.#lengths(from)
+      const dataStart = from + HEAD_BYTES + typeLength
+      const dataEnd = dataStart + dataLength
+      events.push({
+        cursor: { epoch, seq: this.#bytes.readDoubleLE(from) },
+        room,
+        type: this.#bytes.toString('utf8', from + HEAD_BYTES, dataStart),
+        at: this.#bytes.readDoubleLE(from + AT),
+        data: this.#bytes.toString('utf8', dataStart, dataEnd),
+        ephemeral: false,
+      })
+      from = dataEnd + TAIL_BYTES
+    }
+    return events
+  }
+
+  #lengths(start: number): { typeLength: number; dataLength: number } {
+    const bytes = this.#bytes
+    return {
+      typeLength: bytes.readUInt32LE(start + TYPE_LENGTH),
+      dataLength: bytes.readUInt32LE(start + DATA_LENGTH),
+    }
+  }
+
+  #makeRoomFor(size: number): void {
+    const capacity = this.#bytes.length
+    if (this.#end + size <= capacity) return
+    const needed = this.byteLength + size
+    // Moving the bytes to the front pays only where it frees a good part of them; most rooms never get a second event.
+    if (needed * 4 <= capacity * 3) this.#move(capacity)
+    else this.#move(this.length === 0 ? needed : Math.ceil(needed * 1.5))
+  }
+
+  #move(capacity: number): void {
+    const old = this.#bytes
+    if (capacity !== old.length) this.#bytes = Buffer.allocUnsafeSlow(capacity)
+    old.copy(this.#bytes, 0, this.#start, this.#end)
+    this.#end -= this.#start
+    this.#start = 0
+  }
+}
