@@ -266,22 +266,10 @@ export class Gateway implements Publisher {
 
   #onGap(rooms: readonly string[] | null, reason: GapReason): void {
     const affected =
-      rooms === null ? new Map([...this.#hub.connections].map(c => [c, c.rooms])) : this.#followersOf(rooms)
+      rooms === null ? new Map([...this.#hub.connections].map(c => [c, c.rooms])) : this.#hub.followersOf(rooms)
     this.#resumer.tellGaps(affected, reason)
     this.#options.log.warn({ reason, rooms: rooms?.length ?? 'all', connections: affected.size }, 'events were lost')
     this.#flusher.schedule()
-  }
-
-  #followersOf(rooms: readonly string[]): Map<Connection, string[]> {
-    const affected = new Map<Connection, string[]>()
-    for (const room of rooms) {
-      for (const connection of this.#hub.followers(room) ?? []) {
-        const lost = affected.get(connection)
-        if (lost === undefined) affected.set(connection, [room])
-        else lost.push(room)
-      }
-    }
-    return affected
   }
 
   // The only timer that always runs.

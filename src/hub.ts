@@ -45,6 +45,19 @@ export class Hub {
     return room === EVERYONE ? this.#connections : this.#rooms.get(room)
   }
 
+  /** Who follows any of these rooms, and which of them. */
+  followersOf(rooms: readonly string[]): Map<Connection, string[]> {
+    const all = new Map<Connection, string[]>()
+    for (const room of rooms) {
+      for (const connection of this.followers(room) ?? []) {
+        const followed = all.get(connection)
+        if (followed === undefined) all.set(connection, [room])
+        else followed.push(room)
+      }
+    }
+    return all
+  }
+
   /** Every room that somebody here follows. */
   *followedRooms(): Iterable<string> {
     if (this.#connections.size > 0) yield EVERYONE
