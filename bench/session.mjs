@@ -15,8 +15,9 @@ export const OTHERS_CPU = 'others CPU %'
  *   known: (id: string) => number | undefined
  * }} Context
  *
+ * One that `isLong` runs once, however many runs are asked for.
  * @typedef {{
- *   name: string, title: string, leavesOut: (peer: import('./peers/peers.mjs').Peer) => string | undefined,
+ *   name: string, title: string, isLong?: true, leavesOut: (peer: import('./peers/peers.mjs').Peer) => string | undefined,
  *   run: (context: Context) => Promise<Figure[]>
  * }} Scenario
  */

@@ -76,7 +76,11 @@ export const half = {
 export const curves = {
   name: 'curves',
   title: 'latency against load, CPU per delivery against connections',
-  leavesOut: () => undefined,
+  isLong: true,
+  leavesOut: peer =>
+    ['tidings', 'nchan', 'socket.io', 'plain Node'].includes(peer.name)
+      ? undefined
+      : 'is not drawn: four lines can be told apart',
   async run(context) {
     const { connections, seconds, rate } = context.n
     /** @type {import('../session.mjs').Figure[]} */
@@ -108,6 +112,7 @@ export const curves = {
 export const room = {
   name: 'room',
   title: 'one room with many followers',
+  isLong: true,
   leavesOut: () => undefined,
   async run(context) {
     const { 'room-connections': connections, seconds } = context.n
