@@ -30,7 +30,7 @@ if (options.list) {
 /** @type {import('./report/table.mjs').Results} */
 const results = {
   date: new Date().toISOString().slice(0, 10),
-  command: ['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' '),
+  commands: [['npm run bench', ...(process.argv.length > 2 ? ['--', ...process.argv.slice(2)] : [])].join(' ')],
   machine: describeMachine(),
   numbers: options.numbers,
   leftOut: [],
@@ -71,7 +71,7 @@ for (const scenario of scenarios) {
   }
 }
 
-if (options.write) writeResults(results)
+if (options.write) writeResults(results, options.scenarios === undefined && options.peers === undefined)
 say(reportOf(results))
 const problems = Object.values(results.figures).flatMap(byPeer =>
   Object.values(byPeer).filter(({ problem }) => problem),

@@ -51,21 +51,25 @@ export function speaking({ peer }, server) {
 }
 
 /**
- * Does something and says what CPU it cost: of the server (all its processes), of each one, of Redis, of the load generator.
+ * Does something and says what CPU it cost: of the server (all its processes), of each one, of Redis, of the load generator
+ * and of a worker beside it.
  * @template Result
  * @param {import('./peers/peers.mjs').Server} server
  * @param {Load} load
  * @param {() => Promise<Result>} act
+ * @param {Load} [worker]
  */
-export async function measured(server, load, act) {
+export async function measured(server, load, act, worker) {
+  const loads = worker === undefined ? [load] : [load, worker]
+  const loadCpu = () => loads.reduce((sum, { pid }) => sum + cpuMicros(pid), 0)
   const all = [...server.processes, ...server.helpers]
   const before = all.map(({ pid }) => cpuMicros(pid))
-  const loadBefore = cpuMicros(load.pid)
+  const loadBefore = loadCpu()
   const machineBefore = machineCpuMicros()
   const start = performance.now()
   const result = await act()
   const micros = (performance.now() - start) * 1000
-  const loadMicros = cpuMicros(load.pid) - loadBefore
+  const loadMicros = loadCpu() - loadBefore
   const machineMicros = machineCpuMicros() - machineBefore
   const each = all.map(({ name, pid }, index) => ({ name, micros: cpuMicros(pid) - (before[index] ?? 0) }))
   const cpu = each.slice(0, server.processes.length).reduce((sum, one) => sum + one.micros, 0)

@@ -23,13 +23,20 @@ const calls = {
     const cpuBefore = process.cpuUsage()
     /** @type {Promise<unknown>[]} */
     const answers = []
+    /** @type {Error | undefined} */
+    let failure
+    const keep = (/** @type {Error} */ error) => {
+      failure ??= error
+    }
     for (let done = 0; done < total; ) {
       const due = Math.min(total, Math.floor((((performance.now() - start) / 1000) * rate) / batch) + 1)
       for (; done < due; done++)
-        answers.push(batch === 1 ? emitOne(to, rooms, bytes) : emitMany(to, rooms, bytes, batch))
+        answers.push((batch === 1 ? emitOne(to, rooms, bytes) : emitMany(to, rooms, bytes, batch)).catch(keep))
       await new Promise(resolve => setTimeout(resolve, 1))
+      if (failure !== undefined) break
     }
     await Promise.all(answers)
+    if (failure !== undefined) throw failure
     const { user, system } = process.cpuUsage(cpuBefore)
     return { sent: total * batch, emitCpuMicros: user + system }
   },

@@ -8,7 +8,7 @@ import { ROWS } from './rows.mjs'
  *   detail: Record<string, number | string>
  * }} Result
  * @typedef {{
- *   date: string, command: string, machine: Record<string, string | number>, numbers: Record<string, number>,
+ *   date: string, commands: string[], machine: Record<string, string | number>, numbers: Record<string, number>,
  *   leftOut: Array<{ scenario: string, peer: string, reason: string }>,
  *   figures: Record<string, Record<string, Result>>
  * }} Results

@@ -14,13 +14,14 @@ const END = '<!-- end of results -->'
 
 /**
  * Puts a run into the project: the figures as JSON, the table between its marks in the README, the two charts.
- * What this run did not measure stays as the last one left it.
+ * What a run of some scenarios or peers did not measure stays as the last one left it; a whole run begins anew.
  * @param {import('./table.mjs').Results} results
+ * @param {boolean} isWhole
  */
-export function writeResults(results) {
+export function writeResults(results, isWhole) {
   mkdirSync(RESULTS, { recursive: true })
   const path = `${RESULTS}latest.json`
-  const merged = existsSync(path) ? merge(JSON.parse(readFileSync(path, 'utf8')), results) : results
+  const merged = !isWhole && existsSync(path) ? merge(JSON.parse(readFileSync(path, 'utf8')), results) : results
   writeFileSync(path, `${JSON.stringify(merged, null, 2)}\n`)
   writeCharts(merged)
   const readme = readFileSync(README, 'utf8')
@@ -39,7 +40,7 @@ export function reportOf(results) {
   )
   return [
     '',
-    `Measured ${results.date} with \`${results.command}\`.`,
+    `Measured ${results.date} with ${results.commands.map(command => `\`${command}\``).join(', then ')}.`,
     '',
     `Machine: ${machine.join('; ')}.`,
     '',
@@ -97,5 +98,6 @@ function merge(old, fresh) {
   for (const [id, byPeer] of Object.entries(fresh.figures)) figures[id] = { ...figures[id], ...byPeer }
   const isFresh = new Set(fresh.leftOut.map(({ scenario, peer }) => `${scenario} ${peer}`))
   const leftOut = [...old.leftOut.filter(({ scenario, peer }) => !isFresh.has(`${scenario} ${peer}`)), ...fresh.leftOut]
-  return { ...fresh, figures, leftOut }
+  // Numbers and machine are those of the last run.
+  return { ...fresh, commands: [...old.commands, ...fresh.commands], figures, leftOut }
 }

@@ -92,7 +92,7 @@ async function emitted(context, { id, follows, to, rate, batch }) {
       await load.ask('reset', { group: 'users' })
       await emit(Math.min(1, seconds / 2))
       await load.ask('reset', { group: 'users' })
-      const { result, cpuMicros, shares } = await measured(server, load, () => emit(seconds))
+      const { result, cpuMicros, shares } = await measured(server, load, () => emit(seconds), worker)
       const detail = {
         ...shares,
         'emitter us/event': Math.round((10 * result.emitCpuMicros) / result.sent) / 10,
