@@ -48,9 +48,9 @@ export interface Plan {
 }
 
 // Measured on the machine of bench/README.md with Node 20 and Redis 7.0; round figures on the safe side.
-const PUBLISH_CORE_SECONDS = 75e-6
-const RECEIVE_CORE_SECONDS = 4e-6
-const DELIVERY_CORE_SECONDS = 7e-6
+const PUBLISH_CORE_SECONDS = 140e-6
+const RECEIVE_CORE_SECONDS = 8e-6
+const DELIVERY_CORE_SECONDS = 11e-6
 const CONNECTION_BYTES = 10 * 1024
 const PROCESS_BYTES = 100 * 1024 ** 2
 // Recent events are kept in memory, so that most resumes ask no Redis.

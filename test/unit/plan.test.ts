@@ -52,7 +52,7 @@ t.test('busy readers get more replicas than their number alone would', async t =
 
 t.test('a load that no number of replicas carries is refused with a way out', async t => {
   t.throws(() => planSizing({ users: 1_000_000, eventsPerUserHour: 3_600 }), {
-    message: /more than one bus carries .175000.; use several, each with its own REDIS_PREFIX/,
+    message: /more than one bus carries .87500.; use several, each with its own REDIS_PREFIX/,
   })
 })
 
@@ -75,7 +75,7 @@ t.test('a plan reads as text', async t => {
       '  replicas         36, 1 of them spare',
       '  MAX_CONNECTIONS  10000, autoscaling target 3500',
       '  memory limit     384 MiB each (10 KiB a stream)',
-      '  CPU              0.00 cores each at this load',
+      '  CPU              0.01 cores each at this load',
       '  descriptors      10240 each (ulimit -n)',
       'Redis',
       '  history          1.2 GiB: 20 events of 400 bytes in each room',
