@@ -55,6 +55,9 @@ export const slow = {
       const { ended } = await load.ask('state', { group: 'stalled' })
 
       const detail = {
+        'p50 before ms': before.lastSocket.p50,
+        'p50 reading ms': reading.lastSocket.p50,
+        'p50 stalled ms': during.lastSocket.p50,
         'p99 before ms': before.lastSocket.p99,
         'slow streams ended': `${ended} of ${stalled}`,
         'flooded MB each': Math.round((FLOOD_BYTES * FLOOD_RATE * seconds) / 1e6),
