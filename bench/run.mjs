@@ -71,7 +71,7 @@ for (const scenario of scenarios) {
   }
 }
 
-if (options.write) writeResults(results, options.scenarios === undefined && options.peers === undefined)
+if (options.write) writeResults(results, scenarios === SCENARIOS && peers === PEERS)
 say(reportOf(results))
 const problems = Object.values(results.figures).flatMap(byPeer =>
   Object.values(byPeer).filter(({ problem }) => problem),

@@ -10,7 +10,10 @@ const ROOM_BYTES = 1_000
 const MIN_LIMIT_BYTES = 16 * 1_048_576
 const MAX_LIMIT_BYTES = 512 * 1_048_576
 
-/** Bytes of events that suit a process whose heap is this large: `share` of it, 16-512 MiB. Kept beside the heap, in up to twice as many. */
+/**
+ * Bytes of events that suit a process whose heap is this large: `share` of it, 16-512 MiB. They lie beside the heap, in
+ * Buffers of up to twice as many.
+ */
 export function heapShare(share: number): number {
   const { heap_size_limit: heapBytes } = getHeapStatistics()
   return Math.min(MAX_LIMIT_BYTES, Math.max(MIN_LIMIT_BYTES, heapBytes * share))
@@ -63,12 +66,9 @@ export class History {
   append(event: Event): void {
     if (event.ephemeral) return
     const room = this.#touch(event.room)
-    const { records } = room
     room.last = event.cursor.seq
-    this.#bytes -= records.byteLength
-    records.push(event)
-    this.#bytes += records.byteLength
-    if (records.length > this.#options.historySize) this.#trimFirst(room)
+    this.#bytes += room.records.push(event)
+    if (room.records.length > this.#options.historySize) this.#trimFirst(room)
     if (this.#bytes > this.#options.limitBytes || this.#rooms.size > ROOMS_LIMIT) this.#forgetOldRooms()
   }
 
@@ -122,11 +122,8 @@ export class History {
   }
 
   #trimFirst(room: RoomHistory): void {
-    const { records } = room
-    room.trimmedTo = records.firstSeq
-    this.#bytes -= records.byteLength
-    records.shift()
-    this.#bytes += records.byteLength
+    room.trimmedTo = room.records.firstSeq
+    this.#bytes -= room.records.shift()
   }
 
   #forgetOldRooms(): void {

@@ -33,8 +33,8 @@ export class Records {
     return this.#bytes.readDoubleLE(this.#start + AT)
   }
 
-  /** Adds an event behind all others. */
-  push({ cursor, at, type, data }: Event): void {
+  /** Adds an event behind all others. Returns the bytes that it takes. */
+  push({ cursor, at, type, data }: Event): number {
     const typeLength = Buffer.byteLength(type)
     const dataLength = Buffer.byteLength(data)
     const size = HEAD_BYTES + typeLength + dataLength + TAIL_BYTES
@@ -50,15 +50,17 @@ export class Records {
     this.#end = start + size
     bytes.writeUInt32LE(size, this.#end - TAIL_BYTES)
     this.length++
+    return size
   }
 
-  /** Drops the oldest event; there must be one. */
-  shift(): void {
-    const bytes = this.#bytes
+  /** Drops the oldest event; there must be one. Returns the bytes that it took. */
+  shift(): number {
     const { typeLength, dataLength } = this.#lengths(this.#start)
-    this.#start += HEAD_BYTES + typeLength + dataLength + TAIL_BYTES
+    const size = HEAD_BYTES + typeLength + dataLength + TAIL_BYTES
+    this.#start += size
     this.length--
-    if (this.byteLength * 2 < bytes.length) this.#move(Math.ceil(this.byteLength * 1.25))
+    if (this.byteLength * 2 < this.#bytes.length) this.#move(Math.ceil(this.byteLength * 1.25))
+    return size
   }
 
   /** The events behind `seq`. Cost: those events. */

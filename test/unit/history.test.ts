@@ -23,6 +23,7 @@ t.test('past the byte limit the least recently active rooms are forgotten, and r
   for (let seq = 1; seq <= 20; seq++) history.append(eventAt(seq, `room:${Math.ceil(seq / 5)}`, LARGE))
   t.notOk(history.after('room:1', 0).isWhole)
   t.notOk(history.after('room:2', 0).isWhole)
+  t.ok([1, 2, 3, 4].every(n => history.after(`room:${n}`, 19).isWhole))
   t.same(seqs(history.after('room:3', 10).events), [11, 12, 13, 14, 15])
   history.append(eventAt(21, 'room:3', LARGE))
   for (let seq = 22; seq <= 26; seq++) history.append(eventAt(seq, 'room:5', LARGE))
