@@ -17,6 +17,8 @@ const GROUP_BYTES = 1_048_576
 const QUEUE_LIMIT_BYTES = 64 * 1_048_576
 const DRAFT_OVERHEAD_BYTES = 200
 const MOVED_TRIES = 4
+// An answer over HTTP must come within 2 s, however often the script had to be sent and whoever was waited for.
+const ANSWER_TIMEOUT_MS = 1_500
 
 /** What a publisher needs beyond the bus's limits. */
 export interface RedisPublisherOptions extends BusOptions {
@@ -123,17 +125,7 @@ export class RedisPublisher {
   async #send(group: readonly Waiting[]): Promise<void> {
     try {
       const drafts = group.length === 1 ? group[0]!.drafts : group.flatMap(({ drafts }) => drafts)
-      const running = this.#run(drafts)
-      // Sent behind the script on the same connection, so that it waits for what the script wrote.
-      const { waitReplicas, waitMs, link } = this.#options
-      const published = await running
-      this.#note(published)
-      if (waitReplicas > 0) {
-        const reached = await link.waitForReplicas(waitReplicas, waitMs)
-        if (reached < waitReplicas) {
-          throw new BusUncertain(`${reached} of ${waitReplicas} Redis replicas had it within ${waitMs} ms`)
-        }
-      }
+      const published = await withinTime(this.#attempt(drafts, performance.now() + ANSWER_TIMEOUT_MS))
       let from = 0
       for (const { drafts, resolve } of group) {
         resolve(published.slice(from, from + drafts.length))
@@ -142,6 +134,20 @@ export class RedisPublisher {
     } catch (error) {
       for (const { reject } of group) reject(error instanceof Error ? error : new Error(String(error)))
     }
+  }
+
+  async #attempt(drafts: readonly Draft[], deadline: number): Promise<Published[]> {
+    const { waitReplicas, waitMs, link } = this.#options
+    const published = await this.#run(drafts, deadline)
+    this.#note(published)
+    if (waitReplicas > 0) {
+      // Sent behind the script on the same connection, so that it waits for what the script wrote.
+      const reached = await link.waitForReplicas(waitReplicas, waitMs)
+      if (reached < waitReplicas) {
+        throw new BusUncertain(`${reached} of ${waitReplicas} Redis replicas had it within ${waitMs} ms`)
+      }
+    }
+    return published
   }
 
   // A primary that lost its office may have gone on taking events. Its successor cannot know, unless those who were given
@@ -170,9 +176,10 @@ export class RedisPublisher {
     }
   }
 
-  async #run(drafts: readonly Draft[]): Promise<Published[]> {
+  async #run(drafts: readonly Draft[], deadline: number): Promise<Published[]> {
     const { link } = this.#options
-    for (let tries = 0; tries < MOVED_TRIES; tries++) {
+    // Whoever waited was answered at the deadline: nothing is sent for them behind it.
+    for (let tries = 0; tries < MOVED_TRIES && performance.now() < deadline; tries++) {
       const { keys, args } = this.#request(drafts)
       // Safe: publish.lua returns an array of strings.
       const [status, epochOrLife, at, ...answers] = (await link.run(script, keys, args)) as string[]
@@ -202,6 +209,19 @@ export class RedisPublisher {
       args.push(room, type, data, ephemeral ? 'e' : '', historyIndex, keyIndex)
     }
     return { keys, args }
+  }
+}
+
+async function withinTime<T>(answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const giveUp = () => reject(new BusUncertain(`no answer of Redis within ${ANSWER_TIMEOUT_MS} ms`))
+    timer = setTimeout(giveUp, ANSWER_TIMEOUT_MS)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
   }
 }
 
