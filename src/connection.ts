@@ -152,9 +152,9 @@ export class Connection {
     this.#endingSince = this.#now()
   }
 
-  /** Cuts the link when the last bytes did not leave within `graceMs`: a reader that does not read must not keep memory. */
-  destroyIfStuck(graceMs: number): void {
-    if (this.#state === 'ending' && this.#now() - this.#endingSince >= graceMs) this.#sink.destroy()
+  /** True when its last bytes did not leave within `graceMs`: a reader that does not read must not keep memory. */
+  isStuck(graceMs: number): boolean {
+    return this.#state === 'ending' && this.#now() - this.#endingSince >= graceMs
   }
 
   /** Cuts the link at once. */

@@ -10,7 +10,7 @@ import { Hub } from './hub.js'
 import type { Log } from './log.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import { Resumer } from './resumer.js'
-import { tendConnections } from './upkeep.js'
+import { cutStuck, tendConnections } from './upkeep.js'
 
 /** Limits and surroundings of a gateway. */
 export interface GatewayOptions {
@@ -45,7 +45,6 @@ export interface AttachRequest {
 }
 
 const SWEEP_INTERVAL_MS = 1_000
-const STUCK_GRACE_MS = 5_000
 const DRAIN_STEP_MS = 50
 const RETRY_MIN_MS = 500
 const RETRY_SPREAD_MS = 4_500
@@ -278,7 +277,7 @@ export class Gateway implements Publisher {
     const { heartbeatMs } = this.#options
     const disconnect = (connection: Connection, reason: CloseReason) => this.disconnect(connection, reason)
     tendConnections({ hub: this.#hub, heartbeatMs, disconnect }, now(), Date.now(), this.#bus.position)
-    for (const connection of this.#ending) connection.destroyIfStuck(STUCK_GRACE_MS)
+    cutStuck(this.#ending)
     if (this.#resumer.isWaitedFor && this.#bus.health().status === 'ok') this.#resumer.retry()
   }
 }

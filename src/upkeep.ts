@@ -12,6 +12,8 @@ export interface UpkeepOptions {
 
 const EXPIRING_MS = 60_000
 const RECOVERY_STALL_MS = 30_000
+const STUCK_GRACE_MS = 5_000
+const CUTS_A_TURN = 10
 
 /**
  * What has to be done for open connections as time goes by: ends of credentials and ages, heartbeats, readers that do not
@@ -37,6 +39,21 @@ export function tendConnections(
       if (isSilent(connection, time - heartbeatMs)) beat(connection, heartbeat)
     }
   }
+}
+
+/**
+ * Cuts those of the ending connections that did not take their last bytes in time: a reader that does not read must not keep
+ * memory. A few in one turn of the event loop: freeing what the kernel holds for one takes up to half a millisecond, and live
+ * events pass in between.
+ */
+export function cutStuck(ending: Iterable<Connection>): void {
+  const stuck = [...ending].filter(connection => connection.isStuck(STUCK_GRACE_MS))
+  const cutFrom = (from: number): void => {
+    const next = from + CUTS_A_TURN
+    for (const connection of stuck.slice(from, next)) connection.destroy()
+    if (next < stuck.length) setImmediate(cutFrom, next)
+  }
+  cutFrom(0)
 }
 
 // A page of backlog waits for a reader that takes nothing of it.
