@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util'
  */
 const NUMBERS = {
   calm: [20, 1, 'seconds to wait, at most, for others on the machine to be quiet before a run'],
-  runs: [3, 1, 'runs of each scenario and peer; the median counts (long scenarios run once)'],
+  runs: [3, 1, 'runs of each scenario and peer; the median counts (the charts are drawn once)'],
   connections: [2000, 300, 'connections of broadcast, saturation, unicast, batch, emitter'],
   seconds: [6, 1, 'how long events are published in each measurement'],
   rate: [20, 20, 'broadcasts a second'],

@@ -112,7 +112,6 @@ export const curves = {
 export const room = {
   name: 'room',
   title: 'one room with many followers',
-  isLong: true,
   leavesOut: () => undefined,
   async run(context) {
     const { 'room-connections': connections, seconds } = context.n

@@ -34,7 +34,6 @@ export const idle = {
 export const heartbeats = {
   name: 'heartbeats',
   title: 'CPU of idle connections with heartbeats every 25 s',
-  isLong: true,
   leavesOut: peer => (peer.protocol === 'plain' && peer.name !== 'better-sse' ? 'sends no heartbeats' : undefined),
   async run(context) {
     const { 'heartbeat-connections': connections, 'heartbeat-seconds': seconds } = context.n

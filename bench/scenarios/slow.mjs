@@ -11,7 +11,6 @@ const DRAIN_MS = 4000
 export const slow = {
   name: 'slow',
   title: 'readers that stop reading, among others that go on',
-  isLong: true,
   leavesOut: peer =>
     peer.protocol === 'nchan' ? 'follows one channel a connection here, so nobody can be flooded apart' : undefined,
   async run(context) {

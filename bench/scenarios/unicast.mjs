@@ -27,7 +27,6 @@ export const batch = {
 export const rooms = {
   name: 'rooms',
   title: 'many rooms with one follower each',
-  isLong: true,
   leavesOut: () => undefined,
   async run(context) {
     const { 'room-connections': connections, 'unicast-window': window } = context.n
