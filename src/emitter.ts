@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { RedisPublisher } from './bus/redis-publisher.js'
+import { RedisState } from './bus/redis-state.js'
 import { type Config, checkOptions } from './config.js'
 import { BusUnavailable, BusUncertain, Closed } from './errors.js'
 import type { Draft, Published } from './event.js'
@@ -48,10 +49,12 @@ export function createEmitter(options: EmitterOptions): Emitter {
     url: options.redisUrl,
     ...(options.onTrouble === undefined ? {} : { onTrouble: options.onTrouble }),
   })
+  const names = new RedisNames(config.redisPrefix)
   const publisher = new RedisPublisher({
     ...config,
     link,
-    names: new RedisNames(config.redisPrefix),
+    names,
+    state: new RedisState(link, names),
     waitReplicas: config.redisWaitReplicas,
     waitMs: config.redisWaitMs,
   })

@@ -1,4 +1,3 @@
-import { randomFillSync } from 'node:crypto'
 import { type Cursor, parseCursor } from '../cursor.js'
 import { BusUnavailable, BusUncertain, Closed } from '../errors.js'
 import type { Draft, Published } from '../event.js'
@@ -6,8 +5,9 @@ import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
 import { type BusOptions, KEY_TTL_MS, ROOMS_LIMIT } from './bus.js'
+import { type RedisState, type ScriptRequest, STATE_KEYS } from './redis-state.js'
 
-const script = loadScript(import.meta.url, 'state.lua', 'publish.lua')
+const publishScript = loadScript(import.meta.url, 'state.lua', 'publish.lua')
 const movedScript = loadScript(import.meta.url, 'state.lua', 'moved.lua')
 
 // Drafts that one script takes at most, so that no other client of the server waits long.
@@ -16,7 +16,6 @@ const GROUP_BYTES = 1_048_576
 // Past this, publishing faster than Redis takes it is refused: nothing queues without bound.
 const QUEUE_LIMIT_BYTES = 64 * 1_048_576
 const DRAFT_OVERHEAD_BYTES = 200
-const MOVED_TRIES = 4
 // An answer over HTTP must come within 2 s, however often the script had to be sent and whoever was waited for.
 const ANSWER_TIMEOUT_MS = 1_500
 
@@ -24,6 +23,7 @@ const ANSWER_TIMEOUT_MS = 1_500
 export interface RedisPublisherOptions extends BusOptions {
   readonly link: RedisLink
   readonly names: RedisNames
+  readonly state: RedisState
   /** Redis replicas that must have an event before it counts as published. */
   readonly waitReplicas: number
   readonly waitMs: number
@@ -42,7 +42,6 @@ interface Waiting {
  */
 export class RedisPublisher {
   readonly #options: RedisPublisherOptions
-  #life = ''
   #queue: Waiting[] = []
   #queuedBytes = 0
   #flushScheduled = false
@@ -54,16 +53,6 @@ export class RedisPublisher {
 
   constructor(options: RedisPublisherOptions) {
     this.#options = options
-  }
-
-  /** The life whose keys were last seen to be current; a guess, which every script checks. */
-  get life(): string {
-    return this.#life
-  }
-
-  /** Takes notice of the current life. */
-  noteLife(life: string): void {
-    this.#life = life
   }
 
   /** As `Bus.publish`. */
@@ -137,8 +126,12 @@ export class RedisPublisher {
   }
 
   async #attempt(drafts: readonly Draft[], deadline: number): Promise<Published[]> {
-    const { waitReplicas, waitMs, link } = this.#options
-    const published = await this.#run(drafts, deadline)
+    const { state, waitReplicas, waitMs, link } = this.#options
+    // Whoever waited was answered at the deadline: nothing is sent for them behind it.
+    const answer = await state.run(publishScript, life => this.#requestFor(life, drafts), deadline)
+    // Safe: publish.lua returns strings, in this order.
+    const [epoch, at, ...answers] = answer as [string, string, ...string[]]
+    const published = answers.map((one, i) => readAnswer(one, epoch, Number(at), drafts[i]!.room))
     this.#note(published)
     if (waitReplicas > 0) {
       // Sent behind the script on the same connection, so that it waits for what the script wrote.
@@ -162,13 +155,11 @@ export class RedisPublisher {
   }
 
   async #tell(): Promise<void> {
-    const { link, names } = this.#options
     const untold = this.#untold
     this.#untold = []
     for (const { epoch, seq } of untold) {
       try {
-        const keys = [names.state, names.rooms(this.#life)]
-        await link.run(movedScript, keys, [freshName(), this.#life, epoch, seq])
+        await this.#options.state.run(movedScript, () => ({ keys: [], args: [epoch, seq] }))
       } catch {
         // With the next publish, then.
         this.#untold.push({ epoch, seq })
@@ -176,36 +167,13 @@ export class RedisPublisher {
     }
   }
 
-  async #run(drafts: readonly Draft[], deadline: number): Promise<Published[]> {
-    const { link } = this.#options
-    // Whoever waited was answered at the deadline: nothing is sent for them behind it.
-    for (let tries = 0; tries < MOVED_TRIES && performance.now() < deadline; tries++) {
-      const { keys, args } = this.#request(drafts)
-      // Safe: publish.lua returns an array of strings.
-      const [status, epochOrLife, at, ...answers] = (await link.run(script, keys, args)) as string[]
-      if (status === 'ok')
-        return answers.map((answer, i) => readAnswer(answer, epochOrLife!, Number(at), drafts[i]!.room))
-      this.#life = epochOrLife!
-    }
-    throw new BusUnavailable('the counter in Redis keeps being replaced')
-  }
-
-  #request(drafts: readonly Draft[]): { keys: string[]; args: (string | number)[] } {
+  #requestFor(life: string, drafts: readonly Draft[]): ScriptRequest {
     const { names, historySize, historyTtlMs } = this.#options
-    const life = this.#life
-    const keys = [names.state, names.rooms(life)]
-    const args: (string | number)[] = [
-      freshName(),
-      life,
-      names.events,
-      historySize,
-      historyTtlMs,
-      ROOMS_LIMIT,
-      KEY_TTL_MS,
-    ]
+    const keys: string[] = []
+    const args: (string | number)[] = [names.events, historySize, historyTtlMs, ROOMS_LIMIT, KEY_TTL_MS]
     for (const { room, type, data, ephemeral, key } of drafts) {
-      const historyIndex = keys.push(names.history(life, room))
-      const keyIndex = key === undefined ? 0 : keys.push(names.key(key))
+      const historyIndex = STATE_KEYS + keys.push(names.history(life, room))
+      const keyIndex = key === undefined ? 0 : STATE_KEYS + keys.push(names.key(key))
       args.push(room, type, data, ephemeral ? 'e' : '', historyIndex, keyIndex)
     }
     return { keys, args }
@@ -223,22 +191,6 @@ async function withinTime<T>(answer: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer)
   }
-}
-
-// Each publish takes a name along, and hardly any is used: the generator is asked for many at a time.
-const NAME_BYTES = 6
-const spare = Buffer.alloc(256 * NAME_BYTES)
-let nextName = spare.length
-
-/** A name for a life or an epoch, should one begin: 48 random bits. */
-export function freshName(): string {
-  if (nextName === spare.length) {
-    randomFillSync(spare)
-    nextName = 0
-  }
-  const name = spare.readUIntBE(nextName, NAME_BYTES)
-  nextName += NAME_BYTES
-  return name.toString(36).padStart(10, '0')
 }
 
 function readAnswer(answer: string, epoch: string, at: number, room: string): Published {

@@ -1,11 +1,9 @@
 import type { Cursor } from '../cursor.js'
-import { BusUnavailable } from '../errors.js'
 import type { Event } from '../event.js'
-import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
 import type { Replay } from './bus.js'
-import { freshName, type RedisPublisher } from './redis-publisher.js'
+import type { RedisState } from './redis-state.js'
 import { sortBySeq } from './replay.js'
 
 const replayScript = loadScript(import.meta.url, 'state.lua', 'replay.lua')
@@ -14,7 +12,6 @@ const movedScript = loadScript(import.meta.url, 'state.lua', 'moved.lua')
 const PAGE_EVENTS = 512
 // A reader is sent about as much at a time; what else a page holds is read again with the next one.
 const PAGE_BYTES = 131_072
-const MOVED_TRIES = 4
 
 /** Where the bus is, and what moved since a position. */
 export interface Moved {
@@ -33,24 +30,22 @@ export interface Moved {
 
 /** The reading half of the Redis bus: histories and what moved. Errors as in `RedisLink.run`. */
 export class RedisReader {
-  readonly #link: RedisLink
+  readonly #state: RedisState
   readonly #names: RedisNames
-  readonly #publisher: RedisPublisher
   readonly #historyTtlMs: number
   /** Pages read so far. */
   reads = 0
 
-  constructor(link: RedisLink, names: RedisNames, publisher: RedisPublisher, historyTtlMs: number) {
-    this.#link = link
+  constructor(state: RedisState, names: RedisNames, historyTtlMs: number) {
+    this.#state = state
     this.#names = names
-    this.#publisher = publisher
     this.#historyTtlMs = historyTtlMs
   }
 
   /** A page of what `rooms` got behind `after`, no further than `until`, of about `bytes`. */
   async replay(after: Cursor, rooms: readonly string[], until: Cursor | null, bytes = PAGE_BYTES): Promise<Replay> {
     this.reads++
-    const answer = await this.#run(replayScript, life => ({
+    const answer = await this.#state.run(replayScript, life => ({
       keys: rooms.map(room => this.#names.history(life, room)),
       args: [after.epoch, after.seq, until === null ? '' : until.seq, this.#historyTtlMs, PAGE_EVENTS, bytes, ...rooms],
     }))
@@ -81,7 +76,7 @@ export class RedisReader {
   /** Where the bus is, and which rooms moved since `after` (`null`: only where it is). */
   async moved(after: Cursor | null): Promise<Moved> {
     let life = ''
-    const answer = await this.#run(movedScript, current => {
+    const answer = await this.#state.run(movedScript, current => {
       life = current
       return { keys: [], args: [after?.epoch ?? '', after?.seq ?? 0] }
     })
@@ -102,24 +97,5 @@ export class RedisReader {
       forgotten: Number(forgotten),
       rooms: new Set(rooms),
     }
-  }
-
-  async #run(
-    script: typeof replayScript,
-    requestFor: (life: string) => { keys: string[]; args: (string | number)[] },
-  ): Promise<unknown[]> {
-    for (let tries = 0; tries < MOVED_TRIES; tries++) {
-      const { life } = this.#publisher
-      const { keys, args } = requestFor(life)
-      const all = [this.#names.state, this.#names.rooms(life), ...keys]
-      // Safe: every script here returns an array that begins with a status.
-      const [status, ...answer] = (await this.#link.run(script, all, [freshName(), life, ...args])) as [
-        string,
-        ...unknown[],
-      ]
-      if (status === 'ok') return answer
-      this.#publisher.noteLife(String(answer[0]))
-    }
-    throw new BusUnavailable('the counter in Redis keeps being replaced')
   }
 }

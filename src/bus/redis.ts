@@ -8,8 +8,9 @@ import { loadScript } from '../redis/script.js'
 import type { Bus, BusHealth, BusOptions, Replay, Subscriber } from './bus.js'
 import { Gate } from './gate.js'
 import { History, heapShare } from './history.js'
-import { freshName, RedisPublisher } from './redis-publisher.js'
+import { RedisPublisher } from './redis-publisher.js'
 import { RedisReader } from './redis-reader.js'
+import { RedisState } from './redis-state.js'
 import { mergeReplay } from './replay.js'
 import { Subscription } from './subscription.js'
 
@@ -46,6 +47,7 @@ export class RedisBus implements Bus {
   readonly #options: RedisBusOptions
   readonly #link: RedisLink
   readonly #names: RedisNames
+  readonly #state: RedisState
   readonly #publisher: RedisPublisher
   readonly #reader: RedisReader
   readonly #gate = new Gate(REPLAYS_AT_ONCE)
@@ -65,8 +67,9 @@ export class RedisBus implements Bus {
     this.#options = options
     this.#link = options.link
     this.#names = new RedisNames(options.prefix)
-    this.#publisher = new RedisPublisher({ ...options, names: this.#names })
-    this.#reader = new RedisReader(options.link, this.#names, this.#publisher, options.historyTtlMs)
+    this.#state = new RedisState(options.link, this.#names)
+    this.#publisher = new RedisPublisher({ ...options, names: this.#names, state: this.#state })
+    this.#reader = new RedisReader(this.#state, this.#names, options.historyTtlMs)
     this.#tail = this.#emptyTail({ epoch: '', seq: 0 })
   }
 
@@ -155,7 +158,7 @@ export class RedisBus implements Bus {
     const beat = ++this.#beats
     const sentAt = performance.now()
     this.#sentAt.set(beat, sentAt)
-    this.#link.run(beaconScript, [this.#names.state], [freshName(), this.#names.events, `${this.#mark} ${beat}`]).then(
+    this.#state.runInAny(beaconScript, [this.#names.events, `${this.#mark} ${beat}`]).then(
       answer => this.#afterBeat(answer, sentAt),
       error => {
         this.#trouble = error instanceof Error ? error.message : String(error)
@@ -164,11 +167,10 @@ export class RedisBus implements Bus {
     )
   }
 
-  #afterBeat(answer: unknown, sentAt: number): void {
+  #afterBeat(answer: unknown[], sentAt: number): void {
     if (this.#isClosed) return
-    // Safe: beacon.lua returns three strings.
-    const [life, epoch, seq] = answer as [string, string, string]
-    this.#publisher.noteLife(life)
+    // Safe: beacon.lua returns these two strings behind the life.
+    const [epoch, seq] = answer as [string, string]
     this.#trouble = null
     const subscription = this.#subscription!
     if (!this.#link.isSubscriberReady) return

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Bus, BusOptions } from '../../src/bus/bus.js'
 import { RedisReader } from '../../src/bus/redis-reader.js'
+import { RedisState } from '../../src/bus/redis-state.js'
 import { formatCursor } from '../../src/cursor.js'
 import { RedisNames } from '../../src/redis/names.js'
 import { draft, listenTo, payloads, publishOne, readAll } from '../helpers/bus.js'
@@ -20,9 +21,8 @@ const create = (options: BusOptions, prefix = freshPrefix()) => createRedisBus(r
 function createForgetful(options: BusOptions): Bus {
   const prefix = freshPrefix()
   const { bus, link } = createRedisBus(redis.url, { ...options, prefix })
-  const life = { life: '', noteLife: (name: string) => void Object.assign(life, { life: name }) }
-  // Safe: of the publisher, a reader uses the life only.
-  const reader = new RedisReader(link, new RedisNames(prefix), life as never, options.historyTtlMs)
+  const names = new RedisNames(prefix)
+  const reader = new RedisReader(new RedisState(link, names), names, options.historyTtlMs)
   return Object.create(bus, {
     replay: { value: (...[after, rooms]: Parameters<Bus['replay']>) => reader.replay(after, rooms, null) },
     connect: { value: bus.connect.bind(bus) },

@@ -1,0 +1,77 @@
+import { randomFillSync } from 'node:crypto'
+import { BusUnavailable } from '../errors.js'
+import type { RedisLink } from '../redis/link.js'
+import type { RedisNames } from '../redis/names.js'
+import type { RedisScript } from '../redis/script.js'
+
+const MOVED_TRIES = 4
+
+/** How many keys a script gets before those of its request. */
+export const STATE_KEYS = 2
+
+/** What a script gets besides the state and its life. */
+export interface ScriptRequest {
+  readonly keys: readonly string[]
+  readonly args: readonly (string | number)[]
+}
+
+/**
+ * The way to the bus's state in Redis (state.lua). Its keys belong to a life, which ends when Redis forgets. A script is sent
+ * for the life that was seen last; where another has begun it does nothing but name it, and is sent again.
+ */
+export class RedisState {
+  readonly #link: RedisLink
+  readonly #names: RedisNames
+  #life = ''
+
+  constructor(link: RedisLink, names: RedisNames) {
+    this.#link = link
+    this.#names = names
+  }
+
+  /**
+   * Runs a script of the current life, and resolves with what it answers behind its status. Nothing is sent behind `deadline`, in
+   * ms of the monotonic clock. Errors as in `RedisLink.run`.
+   */
+  async run(
+    script: RedisScript,
+    requestFor: (life: string) => ScriptRequest,
+    deadline = Number.POSITIVE_INFINITY,
+  ): Promise<unknown[]> {
+    for (let tries = 0; tries < MOVED_TRIES && performance.now() < deadline; tries++) {
+      const life = this.#life
+      const { keys, args } = requestFor(life)
+      const allKeys = [this.#names.state, this.#names.rooms(life), ...keys]
+      // Safe: every script that is sent for a life returns an array that begins with a status.
+      const answer = (await this.#link.run(script, allKeys, [freshName(), life, ...args])) as [string, ...unknown[]]
+      if (answer.shift() === 'ok') return answer
+      this.#life = String(answer[0])
+    }
+    throw new BusUnavailable('the counter in Redis keeps being replaced')
+  }
+
+  /** Runs a script that tells the life instead of being sent for it; resolves with what it answers behind that. Errors as above. */
+  async runInAny(script: RedisScript, args: readonly (string | number)[]): Promise<unknown[]> {
+    // Safe: such a script returns an array that begins with the life.
+    const answer = (await this.#link.run(script, [this.#names.state], [freshName(), ...args])) as [string, ...unknown[]]
+    const [life, ...rest] = answer
+    this.#life = life
+    return rest
+  }
+}
+
+// Each script takes a name along, and hardly any is used: the generator is asked for many at a time.
+const NAME_BYTES = 6
+const spare = Buffer.alloc(256 * NAME_BYTES)
+let nextName = spare.length
+
+// A name for a life or an epoch, should one begin: 48 random bits.
+function freshName(): string {
+  if (nextName === spare.length) {
+    randomFillSync(spare)
+    nextName = 0
+  }
+  const name = spare.readUIntBE(nextName, NAME_BYTES)
+  nextName += NAME_BYTES
+  return name.toString(36).padStart(10, '0')
+}
