@@ -157,9 +157,10 @@ export class RedisBus implements Bus {
     if (!this.#link.isReady) return
     const beat = ++this.#beats
     const sentAt = performance.now()
+    const arrived = this.position
     this.#sentAt.set(beat, sentAt)
     this.#state.runInAny(beaconScript, [this.#names.events, `${this.#mark} ${beat}`]).then(
-      answer => this.#afterBeat(answer, sentAt),
+      answer => this.#afterBeat(answer, sentAt, arrived),
       error => {
         this.#trouble = error instanceof Error ? error.message : String(error)
         this.#sentAt.delete(beat)
@@ -167,7 +168,7 @@ export class RedisBus implements Bus {
     )
   }
 
-  #afterBeat(answer: unknown[], sentAt: number): void {
+  #afterBeat(answer: unknown[], sentAt: number, arrived: Cursor | null): void {
     if (this.#isClosed) return
     // Safe: beacon.lua returns these two strings behind the life.
     const [epoch, seq] = answer as [string, string]
@@ -180,8 +181,8 @@ export class RedisBus implements Bus {
       this.#link.renewSubscriber()
     } else if (!subscription.isLive) {
       if (!subscription.isCatchingUp) subscription.resync()
-    } else if (this.position !== null && epoch === this.position.epoch && Number(seq) < this.position.seq) {
-      // The counter may have been set back; the script that `resync` runs decides, because this answer may just be old.
+    } else if (arrived !== null && epoch === arrived.epoch && Number(seq) < arrived.seq) {
+      // Counted less than what had arrived when it was asked: it was set back. What arrived since then may well be ahead of it.
       subscription.resync()
     }
   }

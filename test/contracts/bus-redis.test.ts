@@ -1,3 +1,4 @@
+import { connect, createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Bus, BusOptions } from '../../src/bus/bus.js'
 import { RedisReader } from '../../src/bus/redis-reader.js'
@@ -6,6 +7,7 @@ import { formatCursor } from '../../src/cursor.js'
 import { RedisNames } from '../../src/redis/names.js'
 import { draft, listenTo, payloads, publishOne, readAll } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
+import { freePort } from '../helpers/ports.js'
 import { startRedis } from '../helpers/redis.js'
 import { createRedisBus } from '../helpers/redis-bus.js'
 import { testBus } from './bus.js'
@@ -134,4 +136,42 @@ t.test('nothing is read for a stream before the first position: what follows the
   link.connect({ subscriber: false })
   await link.whenReady(5_000)
   await t.rejects(async () => bus.replay({ ...first, seq: 0 }, ['room:1']), { code: 'TIDINGS_BUS_UNAVAILABLE' })
+})
+
+t.test('an answer that is older than what has arrived since it was asked for is no reason to catch up', async t => {
+  // What is published passes at once, what commands are answered comes late.
+  const proxy = createServer(client => {
+    const server = connect(redis.port, '127.0.0.1')
+    let isLate = false
+    client.on('data', bytes => {
+      isLate ||= bytes.includes('tidings-commands')
+      server.write(bytes)
+    })
+    server.on('data', bytes => void (isLate ? setTimeout(() => client.write(bytes), 200) : client.write(bytes)))
+    for (const socket of [client, server]) {
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        client.destroy()
+        server.destroy()
+      })
+    }
+  })
+  const port = await freePort()
+  await new Promise<void>(resolve => proxy.listen(port, '127.0.0.1', resolve))
+  t.teardown(() => proxy.close())
+  const prefix = freshPrefix()
+  const { bus } = createRedisBus(`redis://127.0.0.1:${port}`, { ...ROOMY, prefix })
+  const heard = await listenTo(t, bus)
+  const start = bus.position!
+  const other = create(ROOMY, prefix)
+  await listenTo(t, other)
+  let published = 0
+  // Three of its beacons are answered meanwhile.
+  for (const until = performance.now() + 3_500; performance.now() < until; published++) {
+    await other.publish([draft('room', published)])
+  }
+  await waitFor(() => heard.events.length === published, 10_000, 'all events')
+  t.equal(bus.counts.catchUps, 0)
+  await bus.replay({ epoch: start.epoch, seq: start.seq + published - 1 }, ['room'])
+  t.equal(bus.counts.historyReads, 0, 'and what is in memory stays there')
 })
