@@ -161,7 +161,7 @@ t.test('an answer that is older than what has arrived since it was asked for is 
   t.teardown(() => proxy.close())
   const prefix = freshPrefix()
   const { bus } = createRedisBus(`redis://127.0.0.1:${port}`, { ...ROOMY, prefix })
-  const heard = await listenTo(t, bus)
+  const heard = await listenTo(t, bus, ['room'])
   const start = bus.position!
   const other = create(ROOMY, prefix)
   await listenTo(t, other)
