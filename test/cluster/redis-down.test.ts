@@ -1,12 +1,11 @@
-import { connect, createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import { createEmitter } from '../../src/emitter.js'
 import { type Link, startLink } from '../chaos/proxy.js'
 import { post } from '../helpers/app.js'
 import { draft, listenTo, payloads, publishOne } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
+import { startFilter } from '../helpers/filter.js'
 import { type Gateway, startGateway } from '../helpers/gateway.js'
-import { freePort } from '../helpers/ports.js'
 import { type RedisServer, startRedis } from '../helpers/redis.js'
 import { createRedisBus } from '../helpers/redis-bus.js'
 import { openStream } from '../helpers/sse.js'
@@ -269,23 +268,11 @@ t.test('a subscriber that is connected and hears nothing is noticed within 10 s 
   const redis = await startRedis(t)
   // Passes everything but what is published, as the connection to a primary that is none any more.
   const pairs = new Set<{ isDeaf: boolean }>()
-  const proxy = createServer(client => {
-    const server = connect(redis.port, '127.0.0.1')
+  const port = await startFilter(t, redis.port, () => {
     const pair = { isDeaf: false }
     pairs.add(pair)
-    client.pipe(server)
-    server.on('data', bytes => void (pair.isDeaf && bytes.includes('$7\r\nmessage\r\n') ? null : client.write(bytes)))
-    for (const socket of [client, server]) {
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        client.destroy()
-        server.destroy()
-      })
-    }
+    return { toClient: (bytes, pass) => void (pair.isDeaf && bytes.includes('$7\r\nmessage\r\n') ? null : pass(bytes)) }
   })
-  const port = await freePort()
-  await new Promise<void>(resolve => proxy.listen(port, '127.0.0.1', resolve))
-  t.teardown(() => proxy.close())
   const { bus } = createRedisBus(`redis://127.0.0.1:${port}`)
   const heard = await listenTo(t, bus, FOLLOWED)
   await publishOne(bus, draft('room', 1))

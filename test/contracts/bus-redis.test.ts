@@ -1,4 +1,3 @@
-import { connect, createServer } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Bus, BusOptions } from '../../src/bus/bus.js'
 import { RedisReader } from '../../src/bus/redis-reader.js'
@@ -7,7 +6,7 @@ import { formatCursor } from '../../src/cursor.js'
 import { RedisNames } from '../../src/redis/names.js'
 import { draft, listenTo, payloads, publishOne, readAll } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
-import { freePort } from '../helpers/ports.js'
+import { startFilter } from '../helpers/filter.js'
 import { startRedis } from '../helpers/redis.js'
 import { createRedisBus } from '../helpers/redis-bus.js'
 import { testBus } from './bus.js'
@@ -140,25 +139,15 @@ t.test('nothing is read for a stream before the first position: what follows the
 
 t.test('an answer that is older than what has arrived since it was asked for is no reason to catch up', async t => {
   // What is published passes at once, what commands are answered comes late.
-  const proxy = createServer(client => {
-    const server = connect(redis.port, '127.0.0.1')
+  const port = await startFilter(t, redis.port, () => {
     let isLate = false
-    client.on('data', bytes => {
-      isLate ||= bytes.includes('tidings-commands')
-      server.write(bytes)
-    })
-    server.on('data', bytes => void (isLate ? setTimeout(() => client.write(bytes), 200) : client.write(bytes)))
-    for (const socket of [client, server]) {
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        client.destroy()
-        server.destroy()
-      })
+    return {
+      fromClient: bytes => {
+        isLate ||= bytes.includes('tidings-commands')
+      },
+      toClient: (bytes, pass) => void (isLate ? setTimeout(pass, 200, bytes) : pass(bytes)),
     }
   })
-  const port = await freePort()
-  await new Promise<void>(resolve => proxy.listen(port, '127.0.0.1', resolve))
-  t.teardown(() => proxy.close())
   const prefix = freshPrefix()
   const { bus } = createRedisBus(`redis://127.0.0.1:${port}`, { ...ROOMY, prefix })
   const heard = await listenTo(t, bus, ['room'])

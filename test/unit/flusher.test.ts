@@ -1,10 +1,10 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
-import { Connection } from '../../src/connection.js'
 import { Flusher } from '../../src/flusher.js'
 import { Hub } from '../../src/hub.js'
+import { createConnection } from '../helpers/connection.js'
 import { eventAt } from '../helpers/scripted-bus.js'
-import { Sink } from '../helpers/sink.js'
+import type { Sink } from '../helpers/sink.js'
 
 const LARGE = 256
 
@@ -17,9 +17,7 @@ function setUp(t: Test) {
   const clock = { ms: 1_000, workMs: 0 }
   const hub = new Hub(() => {})
   const connect = (room: string): Sink => {
-    const sink = new Sink()
-    const limits = { queueLimitBytes: 1_048_576, expiresAt: null, issuedAt: null, retiresAt: 1e9, now: () => 0 }
-    const connection = new Connection({ id: 'c', userId: '1', rooms: [room], envelope: false, sink, ...limits })
+    const { sink, connection } = createConnection({ rooms: [room] })
     hub.add(connection)
     connection.open(null, null, 25_000)
     return sink

@@ -1,26 +1,13 @@
 import t from 'tap'
-import { Connection } from '../../src/connection.js'
+import type { Connection } from '../../src/connection.js'
 import { Hub } from '../../src/hub.js'
 import { Recovery } from '../../src/recovery.js'
+import { createConnection } from '../helpers/connection.js'
 import { eventAt } from '../helpers/scripted-bus.js'
-import { Sink } from '../helpers/sink.js'
 
 let count = 0
 function connect(hub: Hub, rooms: string[], more: { envelope?: boolean; queueLimitBytes?: number } = {}) {
-  const sink = new Sink()
-  const connection = new Connection({
-    id: `${++count}`,
-    userId: '1',
-    rooms: [...rooms, '*'],
-    envelope: false,
-    sink,
-    queueLimitBytes: 1_048_576,
-    expiresAt: null,
-    issuedAt: null,
-    retiresAt: Number.POSITIVE_INFINITY,
-    now: () => 0,
-    ...more,
-  })
+  const { sink, connection } = createConnection({ id: `${++count}`, rooms: [...rooms, '*'], ...more })
   hub.add(connection)
   connection.open(null, null, 25_000)
   sink.text = ''

@@ -1,24 +1,11 @@
 import t from 'tap'
-import { Connection } from '../../src/connection.js'
 import { cutStuck } from '../../src/upkeep.js'
-import { Sink } from '../helpers/sink.js'
+import { createConnection } from '../helpers/connection.js'
 
 function connect(clock: { ms: number }) {
-  const sink = new Sink()
-  sink.stall()
-  const connection = new Connection({
-    id: 'c',
-    userId: '1',
-    rooms: ['*'],
-    envelope: false,
-    sink,
-    queueLimitBytes: 1_048_576,
-    expiresAt: null,
-    issuedAt: null,
-    retiresAt: Number.POSITIVE_INFINITY,
-    now: () => clock.ms,
-  })
-  return { sink, connection }
+  const made = createConnection({ now: () => clock.ms })
+  made.sink.stall()
+  return made
 }
 
 t.test('readers that do not take their last bytes within 5 s are cut, few in one turn of the event loop', async t => {
