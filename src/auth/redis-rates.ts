@@ -14,21 +14,14 @@ type Counted = { current: number; ttl: number }
 export function redisRateStore(link: RedisLink, names: RedisNames): FastifyRateLimitStoreCtor {
   return class RedisRates implements FastifyRateLimitStore {
     incr(key: string, callback: (error: Error | null, counted?: Counted) => void, windowMs: number): void {
-      const late = setTimeout(() => settle(new Error('no answer from Redis in time')), ANSWER_TIMEOUT_MS).unref()
-      let isSettled = false
-      const settle = (error: Error | null, counted?: Counted) => {
-        if (isSettled) return
-        isSettled = true
-        clearTimeout(late)
-        callback(error, counted)
-      }
-      link.run(script, [names.other(`rate:${key}`)], [windowMs]).then(
+      const deadline = performance.now() + ANSWER_TIMEOUT_MS
+      link.run(script, [names.other(`rate:${key}`)], [windowMs], deadline).then(
         answer => {
           // Safe: rate.lua returns two integers.
           const [current, ttl] = answer as [number, number]
-          settle(null, { current, ttl })
+          callback(null, { current, ttl })
         },
-        (error: Error) => settle(error),
+        (error: Error) => callback(error),
       )
     }
 

@@ -1,6 +1,7 @@
 import { type Cursor, parseCursor } from '../cursor.js'
 import { BusUnavailable, BusUncertain, Closed } from '../errors.js'
 import type { Draft, Published } from '../event.js'
+import { answerDeadline } from '../redis/deadline.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
@@ -16,8 +17,6 @@ const GROUP_BYTES = 1_048_576
 // Past this, publishing faster than Redis takes it is refused: nothing queues without bound.
 const QUEUE_LIMIT_BYTES = 64 * 1_048_576
 const DRAFT_OVERHEAD_BYTES = 200
-// An answer over HTTP must come within 2 s, however often the script had to be sent and whoever was waited for.
-const ANSWER_TIMEOUT_MS = 1_500
 
 /** What a publisher needs beyond the bus's limits. */
 export interface RedisPublisherOptions extends BusOptions {
@@ -114,7 +113,7 @@ export class RedisPublisher {
   async #send(group: readonly Waiting[]): Promise<void> {
     try {
       const drafts = group.length === 1 ? group[0]!.drafts : group.flatMap(({ drafts }) => drafts)
-      const published = await withinTime(this.#attempt(drafts, performance.now() + ANSWER_TIMEOUT_MS))
+      const published = await this.#attempt(drafts)
       let from = 0
       for (const { drafts, resolve } of group) {
         resolve(published.slice(from, from + drafts.length))
@@ -125,9 +124,10 @@ export class RedisPublisher {
     }
   }
 
-  async #attempt(drafts: readonly Draft[], deadline: number): Promise<Published[]> {
+  async #attempt(drafts: readonly Draft[]): Promise<Published[]> {
     const { state, waitReplicas, waitMs, link } = this.#options
-    // Whoever waited was answered at the deadline: nothing is sent for them behind it.
+    // One for all of it, however often the script has to be sent and whoever is waited for.
+    const deadline = answerDeadline()
     const answer = await state.run(publishScript, life => this.#requestFor(life, drafts), deadline)
     // Safe: publish.lua returns strings, in this order.
     const [epoch, at, ...answers] = answer as [string, string, ...string[]]
@@ -135,7 +135,7 @@ export class RedisPublisher {
     this.#note(published)
     if (waitReplicas > 0) {
       // Sent behind the script on the same connection, so that it waits for what the script wrote.
-      const reached = await link.waitForReplicas(waitReplicas, waitMs)
+      const reached = await link.waitForReplicas(waitReplicas, waitMs, deadline)
       if (reached < waitReplicas) {
         throw new BusUncertain(`${reached} of ${waitReplicas} Redis replicas had it within ${waitMs} ms`)
       }
@@ -177,19 +177,6 @@ export class RedisPublisher {
       args.push(room, type, data, ephemeral ? 'e' : '', historyIndex, keyIndex)
     }
     return { keys, args }
-  }
-}
-
-async function withinTime<T>(answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const giveUp = () => reject(new BusUncertain(`no answer of Redis within ${ANSWER_TIMEOUT_MS} ms`))
-    timer = setTimeout(giveUp, ANSWER_TIMEOUT_MS)
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomFillSync } from 'node:crypto'
 import { BusUnavailable } from '../errors.js'
+import { answerDeadline } from '../redis/deadline.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import type { RedisScript } from '../redis/script.js'
@@ -30,20 +31,23 @@ export class RedisState {
   }
 
   /**
-   * Runs a script of the current life, and resolves with what it answers behind its status. Nothing is sent behind `deadline`, in
-   * ms of the monotonic clock. Errors as in `RedisLink.run`.
+   * Runs a script of the current life, and resolves with what it answers behind its status. However often it
+   * has to be sent, that is waited for until `deadline`, in ms of the monotonic clock. Errors as in `RedisLink.run`.
    */
   async run(
     script: RedisScript,
     requestFor: (life: string) => ScriptRequest,
-    deadline = Number.POSITIVE_INFINITY,
+    deadline = answerDeadline(),
   ): Promise<unknown[]> {
     for (let tries = 0; tries < MOVED_TRIES && performance.now() < deadline; tries++) {
       const life = this.#life
       const { keys, args } = requestFor(life)
       const allKeys = [this.#names.state, this.#names.rooms(life), ...keys]
       // Safe: every script that is sent for a life returns an array that begins with a status.
-      const answer = (await this.#link.run(script, allKeys, [freshName(), life, ...args])) as [string, ...unknown[]]
+      const answer = (await this.#link.run(script, allKeys, [freshName(), life, ...args], deadline)) as [
+        string,
+        ...unknown[],
+      ]
       if (answer.shift() === 'ok') return answer
       this.#life = String(answer[0])
     }

@@ -10,8 +10,6 @@ import type { RedisAddress } from './url.js'
 // library's own cluster client repeats commands by itself, which would publish twice, and subscribes behind its user's back;
 // its Sentinel client subscribes to Sentinels in a way that ends the process when one of them breaks off.
 
-// An answer over HTTP must come within 2 s.
-const COMMAND_TIMEOUT_MS = 1_500
 const CONNECT_TIMEOUT_MS = 5_000
 const DISCONNECT_TIMEOUT_MS = 500
 const SILENCE_TIMEOUT_MS = 5_000
@@ -90,7 +88,6 @@ export function createClient(address: RedisAddress, purpose: Purpose, locator: R
     connectTimeout: CONNECT_TIMEOUT_MS,
     // A frozen server would otherwise never be noticed; a beat a second keeps a healthy connection from being silent.
     socketTimeout: SILENCE_TIMEOUT_MS,
-    commandTimeout: COMMAND_TIMEOUT_MS,
     // Nothing may be sent later than it was asked for, or twice: the caller was told that it failed.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,

@@ -1,5 +1,6 @@
 import { BusUnavailable, BusUncertain } from '../errors.js'
 import { createClient, type Purpose, type RedisClient, replyCode } from './client.js'
+import { answerDeadline, beforeDeadline } from './deadline.js'
 import { RedisLocator } from './locator.js'
 import { HASH_TAG } from './names.js'
 import type { RedisScript } from './script.js'
@@ -129,15 +130,20 @@ export class RedisLink {
   }
 
   /**
-   * Runs a script.
+   * Runs a script. Its answer is waited for until `deadline`, in ms of the monotonic clock.
    * @throws BusUnavailable  it did not run: not connected, or refused by the server
    * @throws BusUncertain    it may have run: the connection died, or no answer came in time
    */
-  async run(script: RedisScript, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  async run(
+    script: RedisScript,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+    deadline = answerDeadline(),
+  ): Promise<unknown> {
     const redis = this.#commands?.redis
     if (redis === undefined || redis.status !== 'ready') throw new BusUnavailable('not connected to Redis')
     try {
-      return await script.run(redis, keys, args)
+      return await script.run(redis, keys, args, deadline)
     } catch (error) {
       throw asBusError(error)
     }
@@ -145,13 +151,14 @@ export class RedisLink {
 
   /**
    * Waits until the writes sent before on this connection reached `replicas` replicas.
-   * @returns how many have them
+   * @returns how many have them after `timeoutMs` at most
+   * @throws BusUncertain  the connection died, or no answer came by `deadline`, in ms of the monotonic clock
    */
-  async waitForReplicas(replicas: number, timeoutMs: number): Promise<number> {
+  async waitForReplicas(replicas: number, timeoutMs: number, deadline: number): Promise<number> {
     const redis = this.#commands?.redis
     if (redis === undefined || redis.status !== 'ready') throw new BusUncertain('the connection to Redis was lost')
     try {
-      return Number(await redis.call('WAIT', replicas, timeoutMs))
+      return Number(await beforeDeadline(redis.call('WAIT', replicas, timeoutMs), deadline))
     } catch (error) {
       throw new BusUncertain(messageOf(error))
     }
@@ -190,7 +197,7 @@ export class RedisLink {
   async #subscribeAll(redis: RedisClient['redis']): Promise<void> {
     const channels = [...this.#handlers.keys()]
     try {
-      if (channels.length > 0) await redis.subscribe(...channels)
+      if (channels.length > 0) await beforeDeadline(redis.subscribe(...channels), answerDeadline())
     } catch (error) {
       // Should the connection have broken, its next `ready` comes here again.
       if (!this.#isClosed) this.#report(error, 'subscriber')

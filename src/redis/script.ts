@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { RedisClient } from './client.js'
+import { beforeDeadline } from './deadline.js'
 
 /** A Lua script by its text and digest. */
 export class RedisScript {
@@ -12,17 +13,21 @@ export class RedisScript {
     this.#digest = createHash('sha1').update(source).digest('hex')
   }
 
-  /** Runs it, and loads it first where the server does not have it. Errors are the client's. */
+  /**
+   * Runs it, and loads it first where the server does not have it. Errors are the client's, or that there was no answer by
+   * `deadline`, in ms of the monotonic clock; nothing is sent behind it.
+   */
   async run(
     client: RedisClient['redis'],
     keys: readonly string[],
     args: readonly (string | number)[],
+    deadline: number,
   ): Promise<unknown> {
     try {
-      return await client.evalsha(this.#digest, keys.length, ...keys, ...args)
+      return await beforeDeadline(client.evalsha(this.#digest, keys.length, ...keys, ...args), deadline)
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-      return client.eval(this.#source, keys.length, ...keys, ...args)
+      return beforeDeadline(client.eval(this.#source, keys.length, ...keys, ...args), deadline)
     }
   }
 }

@@ -135,6 +135,18 @@ t.test('a command that gets no answer fails as uncertain in time, and the connec
   t.ok(Array.isArray(await link.run(beacon, keys, ['life', 'news', 'mark'])))
 })
 
+t.test('a process that was held up takes the answers that came meanwhile', async t => {
+  const redis = await startRedis(t)
+  const { link } = watchedLink(t, redis.url)
+  await waitFor(() => link.isReady, 5_000, 'the connection')
+  const run = () => link.run(beacon, ['state'], ['life', 'news', 'mark'])
+  await run()
+  const answer = run()
+  const held = new Int32Array(new SharedArrayBuffer(4))
+  Atomics.wait(held, 0, 0, 2_000)
+  t.ok(Array.isArray(await answer))
+})
+
 t.test('a primary that is demoted refuses, and takes events again when it is back', async t => {
   const redis = await startRedis(t)
   const other = await startRedis(t)
