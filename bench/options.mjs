@@ -17,7 +17,7 @@ const NUMBERS = {
   'batch-window': [1000, 400, 'events in flight in NDJSON batches of 100'],
   'emitter-rate': [4000, 1000, 'events a second through the emitter'],
   'emitter-batch-rate': [10_000, 5000, 'the same in batches of 100'],
-  'unfollowed-rate': [20_000, 5000, 'events a second for rooms that nobody follows, in batches; half of it one by one'],
+  'unfollowed-rate': [10_000, 3000, 'events a second for rooms that nobody follows, one by one and in batches of 100'],
   'replica-rate': [1000, 500, 'events a second from one replica to another'],
   'idle-connections': [15_000, 1000, 'idle connections whose memory is measured'],
   'heartbeat-connections': [10_000, 500, 'idle connections whose heartbeats are measured'],
