@@ -10,6 +10,11 @@ const NUMBERS = {
   runs: [3, 1, 'runs of each scenario and peer; the median counts (the charts are drawn once)'],
   connections: [2000, 300, 'connections of broadcast, saturation, unicast, batch, emitter'],
   seconds: [6, 1, 'how long events are published in each measurement'],
+  'warm-up': [
+    3,
+    0.5,
+    'how long the same is done before that: the first events run through code that is not compiled yet',
+  ],
   rate: [20, 20, 'broadcasts a second'],
   bytes: [110, 110, 'bytes of a payload'],
   window: [200, 100, 'events in flight at saturation'],

@@ -44,11 +44,11 @@ export const saturationBatch = {
  * @returns {Promise<import('../session.mjs').Figure>}
  */
 async function saturated(context, id, sending) {
-  const { connections, seconds, window, bytes } = context.n
+  const { connections, seconds, 'warm-up': warmUp, window, bytes } = context.n
   return await withServer(context, {}, async ({ server, load }) => {
     await openEveryone(context, server, load, connections)
     const how = { group: 'everyone', ...speaking(context, server), window, bytes, ...sending }
-    await load.ask('publish', { ...how, seconds: Math.min(1, seconds / 2) })
+    await load.ask('publish', { ...how, seconds: warmUp })
     const { result, cpuMicros, shares } = await measured(server, load, () => load.ask('publish', { ...how, seconds }))
     const detail = { ...shares, 'us/delivery': cpuMicros / result.delivered, 'p99 ms': result.latency.p99 }
     return { id, value: result.delivered / result.seconds, ...problemOf(result), detail }
@@ -114,13 +114,12 @@ export const room = {
   title: 'one room with many followers',
   leavesOut: () => undefined,
   async run(context) {
-    const { 'room-connections': connections, seconds } = context.n
-    const rate = 4
+    const { 'room-connections': connections, seconds, 'warm-up': warmUp } = context.n
     return await withServer(context, {}, async ({ server, load }) => {
       await openEveryone(context, server, load, connections, 'project')
-      const { result, cpuMicros, shares } = await measured(server, load, () =>
-        load.ask('publish', { group: 'everyone', ...speaking(context, server), rate, seconds, connections: 1 }),
-      )
+      const how = { group: 'everyone', ...speaking(context, server), rate: 4, connections: 1 }
+      await load.ask('publish', { ...how, seconds: warmUp })
+      const { result, cpuMicros, shares } = await measured(server, load, () => load.ask('publish', { ...how, seconds }))
       return [
         { id: 'room.cpu', value: cpuMicros / result.delivered, ...problemOf(result), detail: shares },
         { id: 'room.p99', value: result.lastSocket.p99, ...problemOf(result), detail: shares },
@@ -154,8 +153,7 @@ async function broadcastAtRate(context, server, load, { connections, seconds, ra
       seconds: length,
       bytes: context.n.bytes,
     })
-  // The first events run through code that is not compiled yet.
-  await publish(Math.min(1, seconds / 2))
+  await publish(context.n['warm-up'])
   return await measured(server, load, () => publish(seconds))
 }
 

@@ -47,12 +47,12 @@ export const replicas = {
   leavesOut: peer =>
     peer.protocol === 'tidings' && peer.adapter === 'redis' ? undefined : 'is measured as one process',
   async run(context) {
-    const { connections, 'replica-rate': rate, seconds } = context.n
+    const { connections, 'replica-rate': rate, seconds, 'warm-up': warmUp } = context.n
     return await withServer(context, { replicas: 2 }, async ({ server, load }) => {
       const [portA = 0, portB = 0] = server.ports
       const where = { group: 'users', protocol: context.peer.protocol, ports: [portB], port: portA }
       await load.ask('open', { ...where, connections, room: 'user:', rooms: connections, concurrency: 100 })
-      await load.ask('publish', { ...where, rate, seconds: Math.min(1, seconds / 2) })
+      await load.ask('publish', { ...where, rate, seconds: warmUp })
       const { result, each, shares } = await measured(server, load, () =>
         load.ask('publish', { ...where, rate, seconds }),
       )
@@ -75,7 +75,7 @@ export const replicas = {
  * @returns {Promise<import('../session.mjs').Figure>}
  */
 async function emitted(context, { id, follows, to, rate, batch }) {
-  const { connections, seconds, bytes } = context.n
+  const { connections, seconds, 'warm-up': warmUp, bytes } = context.n
   return await withServer(context, {}, async ({ server, load }) => {
     const worker = new Load(EMITTER)
     try {
@@ -91,7 +91,7 @@ async function emitted(context, { id, follows, to, rate, batch }) {
         return { ...sent, ...(await load.ask('await', { group: 'users', delivered: to === follows ? sent.sent : 1 })) }
       }
       await load.ask('reset', { group: 'users' })
-      await emit(Math.min(1, seconds / 2))
+      await emit(warmUp)
       await load.ask('reset', { group: 'users' })
       const { result, cpuMicros, shares } = await measured(server, load, () => emit(seconds), worker)
       const detail = {

@@ -46,8 +46,8 @@ async function toRooms(context, id, { connections, room, window, batch }) {
     const where = { group: 'users', ...speaking(context, server) }
     await load.ask('open', { ...where, connections, room, rooms: connections, concurrency: 100 })
     const how = { window, batch, bytes: context.n.bytes, connections: 16 }
-    const { seconds } = context.n
-    await load.ask('publish', { ...where, ...how, seconds: Math.min(2, seconds / 2) })
+    const { seconds, 'warm-up': warmUp } = context.n
+    await load.ask('publish', { ...where, ...how, seconds: warmUp })
     const { result, cpuMicros, shares } = await measured(server, load, () =>
       load.ask('publish', { ...where, ...how, seconds }),
     )
