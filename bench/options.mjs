@@ -11,7 +11,7 @@ const NUMBERS = {
   connections: [2000, 300, 'connections of broadcast, saturation, unicast, batch, emitter'],
   seconds: [6, 1, 'how long events are published in each measurement'],
   'warm-up': [
-    3,
+    2,
     0.5,
     'how long the same is done before that: the first events run through code that is not compiled yet',
   ],
@@ -33,7 +33,7 @@ const NUMBERS = {
   'storm-missed': [50, 10, 'events that each of them missed'],
   'storm-rooms': [100, 10, 'rooms they are spread over, beside the run with a room of their own each'],
   'slow-readers': [200, 30, 'connections that stop reading'],
-  'slow-seconds': [15, 3, 'how long they are flooded'],
+  'slow-seconds': [10, 3, 'how long they are flooded'],
   'room-connections': [10_000, 500, 'followers of one room; and rooms with one follower each'],
 }
 

@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { Gate } from '../../src/bus/gate.js'
 import { waitFor } from '../helpers/deadline.js'
 import type { Gateway } from '../helpers/gateway.js'
 import type { RedisServer } from '../helpers/redis.js'
@@ -55,22 +56,10 @@ export const INJECTORS: Record<FaultKind, Injector> = {
       await waitFor(() => redis.command('FLUSHALL'), 30_000, 'Redis to be emptied')
     }),
 
-  empty: (world, { forMs }) =>
-    losingData(world, 'empty', async () => {
-      const redis = await world.stage.redis()
-      await redis.kill()
-      await wait(forMs)
-      await redis.restart({ empty: true })
-    }),
+  empty: (world, fault) => bounceRedis(world, fault, { empty: true }),
 
   // The file may lack the last second: gateways cannot know.
-  crash: (world, { forMs }) =>
-    losingData(world, 'crash', async () => {
-      const redis = await world.stage.redis()
-      await redis.kill()
-      await wait(forMs)
-      await redis.restart()
-    }),
+  crash: (world, fault) => bounceRedis(world, fault, {}),
 
   partition: async ({ stage }, { replica, forMs, way }) => {
     const link = stage.links[replica]
@@ -195,6 +184,19 @@ function linkOf(stage: Stage, redis: RedisServer): Link {
 
 function noteEnd({ bearers }: Ledger, { url }: Gateway): void {
   bearers.end(new URL(url).host, performance.now())
+}
+
+// Where faults overlap, one would otherwise end the server that the other one is starting.
+const bounces = new Gate(1)
+
+function bounceRedis(world: World, { kind, forMs }: Fault, how: { empty?: boolean }): Promise<void> {
+  const bounce = async () => {
+    const redis = await world.stage.redis()
+    await redis.kill()
+    await wait(forMs)
+    await redis.restart(how)
+  }
+  return bounces.run(() => losingData(world, kind, bounce))
 }
 
 async function losingData({ ledger }: World, what: string, act: () => Promise<void>): Promise<void> {
