@@ -11,8 +11,10 @@ import { reportOf, writeResults } from './report/write.mjs'
 import { SCENARIOS } from './scenarios/scenarios.mjs'
 import { OTHERS_CPU, problemOf } from './session.mjs'
 
-/** A run during which others used more than this much of a core counts only if there is no calmer one. */
+/** A run during which others used more than this much of a core counts only if there are too few calmer ones. */
 const DISTURBED_PERCENT = 10
+/** So many calm runs are enough for a median; of fewer, all runs count. */
+const CALM_RUNS = 2
 /** What --quick takes unless told otherwise: no long waits, no peers beyond the fastest one. */
 const QUICK_SCENARIOS = SCENARIOS.map(({ name }) => name).filter(name => !['curves', 'heartbeats'].includes(name))
 const QUICK_PEERS = ['tidings', 'tidings (redis)', 'nchan']
@@ -61,13 +63,17 @@ for (const scenario of scenarios) {
     if (reason !== undefined) leaveOut(scenario.name, peer.name, reason)
     return reason === undefined
   })
-  // Peers take turns, so that whatever disturbs the machine for a while disturbs them all.
+  // Peers take turns, so that whatever disturbs the machine for a while disturbs them all. Those that were disturbed in too many
+  // runs get more, up to twice as many.
   const runs = scenario.isLong ? 1 : options.numbers.runs
-  for (let run = 1; run <= runs; run++) {
-    for (const peer of taking) {
+  let again = taking
+  for (let run = 1; run <= 2 * runs && again.length > 0; run++) {
+    const disturbed = []
+    for (const peer of again) {
       await calm(options.numbers.calm)
-      await runOnce(scenario, peer)
+      if (await runOnce(scenario, peer, Math.min(CALM_RUNS, runs))) disturbed.push(peer)
     }
+    if (run >= runs) again = disturbed
   }
 }
 
@@ -79,33 +85,38 @@ const problems = Object.values(results.figures).flatMap(byPeer =>
 process.exitCode = problems.length > 0 ? 1 : 0
 
 /**
+ * Says whether one of its figures has fewer than `enough` calm runs until now.
  * @param {import('./session.mjs').Scenario} scenario
  * @param {import('./peers/peers.mjs').Peer} peer
+ * @param {number} enough
  */
-async function runOnce(scenario, peer) {
+async function runOnce(scenario, peer, enough) {
   /** @param {string} id */
   const known = id => results.figures[id]?.[peer.name]?.median
   try {
     const context = { peer, folder, n: options.numbers, known, ...(profile !== undefined && { profile }) }
-    for (const figure of await scenario.run(context)) keep(peer.name, figure)
+    return (await scenario.run(context)).map(figure => keep(peer.name, figure, enough)).includes(true)
   } catch (error) {
     const problem = problemOf({ failure: /** @type {Error} */ (error).message }).problem ?? ''
-    keep(peer.name, { id: `${scenario.name}.failed`, value: Number.NaN, problem })
+    keep(peer.name, { id: `${scenario.name}.failed`, value: Number.NaN, problem }, enough)
+    return false
   }
 }
 
 /**
+ * Keeps what was measured; says whether fewer than `enough` runs were calm until now.
  * @param {string} peer
  * @param {import('./session.mjs').Figure} figure
+ * @param {number} enough
  */
-function keep(peer, { id, value, problem, detail = {} }) {
+function keep(peer, { id, value, problem, detail = {} }, enough) {
   results.figures[id] ??= {}
   results.figures[id][peer] ??= { runs: [], median: Number.NaN, detail, isDisturbed: false }
   const result = results.figures[id][peer]
   result.runs.push({ value, others: Number(detail[OTHERS_CPU] ?? 0) })
   const calm = result.runs.filter(({ others }) => others <= DISTURBED_PERCENT)
-  result.isDisturbed = calm.length === 0
-  result.median = median((calm.length > 0 ? calm : result.runs).map(run => run.value))
+  result.isDisturbed = calm.length < enough
+  result.median = median((result.isDisturbed ? result.runs : calm).map(run => run.value))
   if (result.median === value) result.detail = detail
   if (problem !== undefined) result.problem ??= problem
   const details = Object.entries(detail).map(
@@ -113,6 +124,7 @@ function keep(peer, { id, value, problem, detail = {} }) {
   )
   say(`  ${peer.padEnd(16)} ${id.padEnd(20)} ${format(value).padStart(10)}  ${details.join(', ')}`)
   if (problem !== undefined) say(`  ${peer.padEnd(16)} INVALID: ${problem}`)
+  return result.isDisturbed
 }
 
 /** Waits until nothing else keeps the machine busy, or for so long at most. @param {number} seconds */

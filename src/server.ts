@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from './config.js'
 
-// Connections that come back all at once wait here until they are accepted; past it their SYN is dropped and costs a second.
-// The kernel caps it at net.core.somaxconn.
-const LISTEN_BACKLOG = 4_096
+// Connections that come back all at once wait here until they are accepted; past it their SYN is dropped, which costs a second,
+// then three, then seven. As many as the kernel lets it be: net.core.somaxconn.
+const LISTEN_BACKLOG = 65_535
 
 // A line a connection, each with a system call of its own, would be an eighth of a storm's work. So lines are written many at
 // once, after half a second at the latest, by another thread, and all of them before the process exits. When nobody takes them, they are

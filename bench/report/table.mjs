@@ -18,7 +18,7 @@ const OWN = ['tidings', 'tidings (redis)']
 
 /**
  * The table of all figures, in Markdown: goals, whether they are met, every peer, and ratios to nchan and socket.io.
- * A '~' marks a figure whose every run was disturbed by something else on the machine.
+ * A '~' marks a figure whose runs were disturbed by something else on the machine, all but one at most.
  * @param {Results} results
  */
 export function tableOf(results) {

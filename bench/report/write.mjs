@@ -48,7 +48,7 @@ export function reportOf(results) {
     '',
     tableOf(results),
     '',
-    'Medians. `~`: in every run something else on the machine used more than 10 % of a core, which distorts figures.',
+    'Medians. `~`: in all runs but one at most, something else on the machine used more than 10 % of a core, which distorts figures.',
     '',
     ...(Object.keys(results.figures).some(id => id.startsWith('curve.')) ? [CHART_LINKS, ''] : []),
     ...(problems.length > 0 ? ['Not counted:', '', ...problems, ''] : []),
