@@ -99,8 +99,9 @@ export async function untilAnswering(server: OwnedProcess, port: number): Promis
   const pid = server.pid
   const isUp = async () => {
     if (!server.isRunning) return 'ended'
-    const info = await redisCommand(port, ['INFO', 'server'], 1000)
-    return typeof info === 'string' && info.includes(`process_id:${pid}\r`) && 'up'
+    // It tells of itself while it still reads its data, and refuses everything else.
+    const info = await redisCommand(port, ['INFO'], 1000)
+    return typeof info === 'string' && info.includes(`process_id:${pid}\r`) && !info.includes('loading:1') && 'up'
   }
   const state = await waitFor(isUp, START_MS, `redis-server on port ${port} to answer`)
   if (state === 'ended') throw new Error(`redis-server on port ${port} ended: ${server.lines.slice(-5).join(' / ')}`)
