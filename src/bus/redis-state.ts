@@ -31,8 +31,8 @@ export class RedisState {
   }
 
   /**
-   * Runs a script of the current life, and resolves with what it answers behind its status. However often it
-   * has to be sent, that is waited for until `deadline`, in ms of the monotonic clock. Errors as in `RedisLink.run`.
+   * Runs a script of the current life, and resolves with what it answers behind its status. However often it has to be sent,
+   * that is waited for until `deadline`, in ms of the monotonic clock. Errors as in `RedisLink.run`.
    */
   async run(
     script: RedisScript,
