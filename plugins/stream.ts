@@ -25,8 +25,8 @@ import { refusals } from '../src/http/schemas.js'
 
 const GO_ELSEWHERE: ReadonlySet<EndReason> = new Set(['max-age', 'shutdown', 'overloaded'])
 const KEEPALIVE_MS = 30_000
-// About 15 ms of work: what a storm of readers may add to the way of a live event, a turn.
-const STREAMS_PER_TURN = 32
+// About 10 ms of work: what a storm of readers may add to the way of a live event.
+const STREAMS_PER_GROUP = 32
 // EventSource comes back even when it is told not to; the other stream will not be over soon.
 const REPLACED_RETRY_MS = 30_000
 
@@ -60,7 +60,7 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
   app.server.on('connection', (socket: Socket) => socket.setKeepAlive(true, KEEPALIVE_MS))
   const { access, allows, authenticate } = app.tidingsAuth
   const { connect: connectLimit } = app.tidingsLimits
-  const admission = new Admission(STREAMS_PER_TURN)
+  const admission = new Admission(STREAMS_PER_GROUP)
   const admit = (_: FastifyRequest, __: FastifyReply, done: () => void) => admission.enter(done)
   app.get<{ Querystring: StreamQuery }>('/v1/stream', {
     sse: 'only',
