@@ -6,7 +6,7 @@ const GATHER_MS = 5
  * until the group is complete or `GATHER_MS` old; who comes alone waits for one turn.
  *
  * Node takes one new connection a turn, however many are there. Served one by one, each finds its code out of the caches and
- * its reader asleep; a group's cost a quarter less. When thousands come back at once, whoever is served already waits for one
+ * its reader asleep; a group's cost a fifth less. When thousands come back at once, whoever is served already waits for one
  * group, not for all of them.
  */
 export class Admission {
