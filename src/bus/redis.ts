@@ -5,13 +5,13 @@ import type { Draft, Published } from '../event.js'
 import type { RedisLink } from '../redis/link.js'
 import { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
-import type { Bus, BusHealth, BusOptions, Replay, Subscriber } from './bus.js'
+import { type Bus, type BusHealth, type BusOptions, PAGE_BYTES, type Replay, type Subscriber } from './bus.js'
 import { Gate } from './gate.js'
 import { History, heapShare } from './history.js'
 import { RedisPublisher } from './redis-publisher.js'
 import { RedisReader } from './redis-reader.js'
 import { RedisState } from './redis-state.js'
-import { mergeReplay } from './replay.js'
+import { pageFrom } from './replay.js'
 import { Subscription } from './subscription.js'
 
 const beaconScript = loadScript(import.meta.url, 'state.lua', 'beacon.lua')
@@ -101,16 +101,16 @@ export class RedisBus implements Bus {
     return this.#publisher.publish(drafts)
   }
 
-  replay(after: Cursor, rooms: readonly string[]): Replay | Promise<Replay> {
+  replay(after: Cursor, rooms: readonly string[], limitBytes = PAGE_BYTES): Replay | Promise<Replay> {
     const { position } = this
     if (position !== null && position.epoch === after.epoch && after.seq <= position.seq) {
-      const page = mergeReplay(this.#tail, after.seq, rooms, position)
-      if (page.lost.length === 0) return page
+      const lost = this.#tail.lostOf(rooms, after.seq)
+      if (lost.length === 0) return pageFrom(this.#tail, after.seq, rooms, lost, position, limitBytes)
     }
     if (this.#isClosed) return Promise.reject(new BusUnavailable('the bus is closed'))
     // Live events begin at the first position: what lies between an earlier read and it would reach nobody.
     if (position === null) return Promise.reject(new BusUnavailable('Redis was not reached yet'))
-    return this.#gate.run(() => this.#reader.replay(after, rooms, null))
+    return this.#gate.run(() => this.#reader.replay(after, rooms, null, limitBytes))
   }
 
   get position(): Cursor | null {
