@@ -1,10 +1,9 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import type { Cursor } from '../../src/cursor.js'
 import { BusUnavailable } from '../../src/errors.js'
 import { type AttachRequest, Gateway, type GatewayOptions } from '../../src/gateway.js'
 import { waitFor } from '../helpers/deadline.js'
+import { collectGarbage } from '../helpers/garbage.js'
 import { eventAt, ScriptedBus } from '../helpers/scripted-bus.js'
 import { Sink } from '../helpers/sink.js'
 
@@ -32,12 +31,6 @@ async function start(t: Test, options: Partial<GatewayOptions> = {}, bus = new S
     return { sink, connection }
   }
   return { gateway, bus, open }
-}
-
-/** Node's own garbage collection, which is a function only in a context made after the flag. */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
 }
 
 /** Lets everything that was set going by the last step happen. */
