@@ -83,7 +83,7 @@ export class RedisBus implements Bus {
       onJump: position => {
         this.#tail = this.#emptyTail(position)
       },
-      onTrouble: error => this.#options.onTrouble(error, 'catching up failed'),
+      onTrouble: this.#options.onTrouble,
     })
     this.#subscription = subscription
     this.#link.subscribe(this.#names.events, message => this.#hear(subscription.take(message)))
