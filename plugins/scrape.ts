@@ -5,23 +5,19 @@ import { collectDefaultMetrics } from 'prom-client'
 
 // Each sample wakes the process: at prom-client's own 10 ms an idle gateway did little else.
 const LOOP_SAMPLE_MS = 50
-// Making the answer takes milliseconds, and whoever reaches the port may ask: all who ask within this time get the same one.
-const FRESH_MS = 100
 
 // Where Prometheus reads. What concerns the whole process (memory, event loop, descriptors) is added here, not in the
 // metrics plugin: an application that embeds the gateway has its own.
 async function scrape(app: FastifyInstance): Promise<void> {
   const registry = app.tidingsMetrics
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_SAMPLE_MS })
-  let rendered: Promise<string> | null = null
+  // Whoever reaches the port may ask: all who ask while an answer is being made get that one.
+  let underWay: Promise<string> | null = null
   const render = (): Promise<string> => {
-    if (rendered === null) {
-      rendered = registry.metrics()
-      setTimeout(() => {
-        rendered = null
-      }, FRESH_MS).unref()
-    }
-    return rendered
+    underWay ??= registry.metrics().finally(() => {
+      underWay = null
+    })
+    return underWay
   }
   app.get(
     '/metrics',
