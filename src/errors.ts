@@ -82,7 +82,21 @@ export const BodyTooLarge = createError<[allowed: number]>(
 /** A batch over the item limit. */
 export const BatchTooLarge = createError<[items: number, allowed: number]>(
   'TIDINGS_BATCH_TOO_LARGE',
-  'the batch has %d events but at most %d may be published at once; nothing of it was published',
+  'the batch has at least %d events but at most %d may be published at once; nothing of it was published',
+  413,
+)
+
+/** NDJSON with too many lines, blank ones among them. */
+export const TooManyLines = createError<[allowed: number]>(
+  'TIDINGS_BATCH_TOO_LARGE',
+  'the batch has more than %d lines, blank ones included; send less at once; nothing of it was published',
+  413,
+)
+
+/** An item of a batch that is too long to hold an event within the limit. */
+export const ItemTooLarge = createError<[place: string, allowed: number, dataAllowed: number]>(
+  'TIDINGS_EVENT_TOO_LARGE',
+  '%s is longer than %d bytes, of which data may have %d (MAX_EVENT_BYTES); nothing of this batch was published',
   413,
 )
 

@@ -19,6 +19,8 @@ async function run(args: string[], { env = {}, input = '' }: Run = {}) {
   const { PATH, HOME } = process.env
   const child = spawn(process.execPath, [CLI, ...args], { env: { PATH, HOME, ...env } })
   const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
+  // A command that has heard enough closes it.
+  child.stdin.on('error', () => {})
   child.stdin.end(input)
   const ended = new Promise<number | null>(resolve => child.once('close', resolve))
   const [stdout, stderr, code] = await Promise.all([readAll(child.stdout), readAll(child.stderr), ended])
@@ -70,6 +72,9 @@ t.test('many events come from a file or stdin, all or none', async t => {
   const none = await run(['publish', '--from', '/nowhere/events', '--url', url])
   t.equal(none.code, 1)
   t.match(none.stderr, /^tidings: \/nowhere\/events cannot be read: ENOENT/)
+  const endless = await run(['publish', '--from', '-', '--url', url], { input: '\n'.repeat(9 * 1_048_576) })
+  t.equal(endless.code, 1)
+  t.match(endless.stderr, /^tidings: - is over 8388608 bytes, which is all that one request may have/)
 })
 
 t.test('the same --once publishes once', async t => {
