@@ -5,6 +5,7 @@ import { createKeyring, parseApiKeys } from '../src/auth/api-keys.js'
 import { type Credential, findCredential } from '../src/auth/credentials.js'
 import { RemoteKeys } from '../src/auth/jwks.js'
 import { createTokenVerifier } from '../src/auth/jwt.js'
+import { outsiderMark } from '../src/auth/loopback.js'
 import { isForeign } from '../src/auth/origin.js'
 import { readPublicKey } from '../src/auth/public-key.js'
 import {
@@ -17,7 +18,7 @@ import {
   type Viewer,
   type ViewerInput,
 } from '../src/auth/viewer.js'
-import { type Config, isLoopback, isOpen } from '../src/config.js'
+import { type Config, isOpen } from '../src/config.js'
 import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, Unauthorized } from '../src/errors.js'
 import { isUserId, shown } from '../src/event.js'
 
@@ -159,8 +160,9 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
 
 // Open mode: whoever the URL says, on this machine only.
 function whoeverTheySay(request: FastifyRequest): Viewer {
-  const { localAddress } = request.socket
-  if (localAddress !== undefined && !isLoopback(localAddress.replace(/^::ffff:/, ''))) throw new OpenToLoopback()
+  const { headers, socket } = request
+  const mark = outsiderMark({ headers, socket, httpVersion: request.raw.httpVersion })
+  if (mark !== null) throw new OpenToLoopback(mark)
   const { user = 'anonymous' } = request.query as { user?: unknown } // checked below
   return createViewer({ userId: userIn(user), kind: 'open', follow: [ANY_ROOM], publish: [ANY_ROOM] })
 }

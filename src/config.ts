@@ -1,6 +1,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { parseApiKeys } from './auth/api-keys.js'
+import { isLoopback } from './auth/loopback.js'
 import { publicKeyProblem } from './auth/public-key.js'
 import { InvalidConfig } from './errors.js'
 import { trustOf } from './http/trust-proxy.js'
@@ -181,11 +182,6 @@ export function checkOptions(options: Partial<Config>): Config {
 export function isOpen(config: Config): boolean {
   const { jwtSecret, jwtPublicKey, jwksUrl, apiKeys } = config
   return [jwtSecret, jwtPublicKey, jwksUrl, apiKeys].every(credential => credential === undefined)
-}
-
-/** True for addresses that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
 type NameOf = (name: keyof Config) => string

@@ -153,9 +153,9 @@ export const ManageForbidden = createError<[viewer: string, what: string]>(
 )
 
 /** Without credentials configured only this machine is served. */
-export const OpenToLoopback = createError(
+export const OpenToLoopback = createError<[why: string]>(
   'TIDINGS_OPEN_TO_LOOPBACK',
-  'no credentials are configured, so only connections to a loopback address are served; set JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL or API_KEYS',
+  '%s, but while no credentials are configured only programs and browsers on this machine are served; set JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL or API_KEYS (an embedding application gives authenticate)',
   403,
 )
 

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { checkOptions, isLoopback, readConfig, VARIABLES } from '../../src/config.js'
+import { isLoopback } from '../../src/auth/loopback.js'
+import { checkOptions, readConfig, VARIABLES } from '../../src/config.js'
 
 /** The problems of an environment, one a line. */
 function problemsOf(env: Record<string, string>): string[] {
