@@ -6,7 +6,7 @@ import { type Credential, findCredential } from '../src/auth/credentials.js'
 import { RemoteKeys } from '../src/auth/jwks.js'
 import { createTokenVerifier } from '../src/auth/jwt.js'
 import { outsiderMark } from '../src/auth/loopback.js'
-import { isForeign } from '../src/auth/origin.js'
+import { isForeign, isForged } from '../src/auth/origin.js'
 import { readPublicKey } from '../src/auth/public-key.js'
 import {
   type Action,
@@ -26,7 +26,8 @@ import { isUserId, shown } from '../src/event.js'
 export interface AuthHooks {
   /**
    * Says who is behind a request, in place of every built-in credential but tickets; `null` refuses it with a 401. It must
-   * not read the body, which has not arrived yet.
+   * not read the body, which has not arrived yet. It is not asked about a request that changes something and brings a cookie
+   * or a remembered password from a page of another origin: that is refused, unless the origin is listed in `corsOrigins`.
    */
   readonly authenticate?: (request: FastifyRequest) => ViewerInput | null | Promise<ViewerInput | null>
   /** Asked about each room after the built-in rules allowed it; `false` refuses. It can narrow the rules, not widen them. */
@@ -71,7 +72,8 @@ async function auth(
   { config, access, authenticate, authorize }: AuthPluginOptions,
 ): Promise<void> {
   const { authCookie, corsOrigins } = config
-  const findViewer = authenticate === undefined ? builtIn(app, config) : fromApplication(authenticate)
+  const isTicketOnly = authenticate !== undefined
+  const findViewer = isTicketOnly ? fromApplication(authenticate, corsOrigins) : builtIn(app, config)
   app.decorateRequest('viewer')
   app.decorate('tidingsAuth', {
     access,
@@ -83,7 +85,11 @@ async function auth(
       try {
         // Safe: the query string's parser makes an object of strings and lists of them.
         const query = request.query as Record<string, unknown>
-        const credential = findCredential(request.headers, query, { cookie: authCookie, inUrl: isStream })
+        const credential = findCredential(request.headers, query, {
+          cookie: authCookie,
+          inUrl: isStream,
+          isTicketOnly,
+        })
         if (credential.kind === 'ticket' || credential.kind === 'url-token') hideUrl(reply)
         if (credential.kind === 'cookie') refuseForgery(request, corsOrigins)
         request.viewer =
@@ -104,8 +110,11 @@ async function auth(
   app.addHook('preClose', async () => access.close())
 }
 
-function fromApplication(authenticate: NonNullable<AuthHooks['authenticate']>): FindViewer {
+// How the application knows its users is not known here; it may be by a cookie.
+function fromApplication(authenticate: NonNullable<AuthHooks['authenticate']>, listed: readonly string[]): FindViewer {
   return async (_, request) => {
+    const { method, headers, host } = request
+    if (isForged(method, headers, host, listed)) throw new OriginForbidden(shown(headers.origin ?? 'of another site'))
     const input = await authenticate(request)
     if (input === null) throw new Unauthorized('the application that serves this did not accept the request')
     return createViewer(input)
