@@ -1,14 +1,16 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { parseApiKeys } from './auth/api-keys.js'
+import { keyServerProblem } from './auth/jwks.js'
 import { isLoopback } from './auth/loopback.js'
 import { publicKeyProblem } from './auth/public-key.js'
+import { type SettingKind, shownSetting } from './config/shown.js'
 import { InvalidConfig } from './errors.js'
 import { trustOf } from './http/trust-proxy.js'
 import { redisUrlProblem } from './redis/url.js'
 
 // One schema: names, defaults, limits and the README's table come from here. `env` is the variable's name; embedding
-// applications use the property's.
+// applications use the property's; `kind` says how much of the value may be shown.
 
 const text = (env: string, description: string, options = {}) =>
   Type.String({ env, description, minLength: 1, ...options })
@@ -19,7 +21,11 @@ const count = (env: string, value: number, minimum: number, maximum: number, des
 /** Everything that can be configured. */
 export const ConfigSchema = Type.Object(
   {
-    host: text('HOST', 'address to listen on', { default: '127.0.0.1' }),
+    host: text('HOST', 'address to listen on', {
+      default: '127.0.0.1',
+      pattern: '^[A-Za-z0-9._:%-]+$',
+      allowed: 'an IP address or the name of a host',
+    }),
     port: count('PORT', 3_000, 0, 65_535, 'port to listen on; 0 picks a free one'),
     adminPort: Type.Optional(
       Type.Integer({
@@ -37,7 +43,7 @@ export const ConfigSchema = Type.Object(
     redisUrl: optional('REDIS_URL', 'redis://, rediss://, redis+sentinel://h1,h2/name or redis+cluster://h1,h2', {
       pattern: '^(redis|rediss|redis\\+sentinel|rediss\\+sentinel|redis\\+cluster|rediss\\+cluster)://.+$',
       allowed: 'a redis://, rediss://, redis+sentinel:// or redis+cluster:// URL',
-      secret: true,
+      kind: 'secret',
     }),
     redisPrefix: text('REDIS_PREFIX', 'what every key and channel starts with', {
       default: 'tidings:',
@@ -55,12 +61,15 @@ export const ConfigSchema = Type.Object(
     jwtSecret: optional('JWT_SECRET', 'HS256 secret', {
       minLength: 32,
       allowed: 'at least 32 characters',
-      secret: true,
+      kind: 'secret',
     }),
-    jwtPublicKey: optional('JWT_PUBLIC_KEY', 'RS256, ES256 or EdDSA public key: PEM, or the path of a PEM file'),
+    jwtPublicKey: optional('JWT_PUBLIC_KEY', 'RS256, ES256 or EdDSA public key: PEM, or the path of a PEM file', {
+      kind: 'path',
+    }),
     jwksUrl: optional('JWKS_URL', 'where public keys are published', {
       pattern: '^https?://.+$',
       allowed: 'an http(s):// URL',
+      kind: 'url',
     }),
     jwtIssuer: optional('JWT_ISSUER', 'required issuer (iss)'),
     jwtAudience: optional('JWT_AUDIENCE', 'required audience (aud)'),
@@ -69,7 +78,7 @@ export const ConfigSchema = Type.Object(
       allowed: 'a cookie name',
     }),
     apiKeys: optional('API_KEYS', "servers' keys: name=key,name=key with publish patterns after bars", {
-      secret: true,
+      kind: 'secret',
     }),
     corsOrigins: Type.Array(Type.String({ pattern: '^https?://[^/\\s,]+$' }), {
       env: 'CORS_ORIGINS',
@@ -108,8 +117,10 @@ export const ConfigSchema = Type.Object(
     ),
     drainDelayMs: count('DRAIN_DELAY_MS', 0, 0, 600_000, 'shutdown: time between not being ready and ending streams'),
     drainWindowMs: count('DRAIN_WINDOW_MS', 20_000, 0, 600_000, 'shutdown: time over which streams end'),
-    tlsCert: optional('TLS_CERT', 'path of a PEM certificate chain: serves HTTPS with HTTP/2 and HTTP/1.1'),
-    tlsKey: optional('TLS_KEY', 'path of its PEM key'),
+    tlsCert: optional('TLS_CERT', 'path of a PEM certificate chain: serves HTTPS with HTTP/2 and HTTP/1.1', {
+      kind: 'path',
+    }),
+    tlsKey: optional('TLS_KEY', 'path of its PEM key', { kind: 'path' }),
     logLevel: Type.Union(
       [
         Type.Literal('fatal'),
@@ -142,8 +153,6 @@ export interface Variable {
   readonly env: string
   readonly description: string
   readonly default: unknown
-  /** True for what must not be shown. */
-  readonly isSecret: boolean
 }
 
 /** Every variable, in the order of the table. */
@@ -153,7 +162,6 @@ export const VARIABLES: readonly Variable[] = Object.entries(ConfigSchema.proper
   env: String(schema.env),
   description: String(schema.description),
   default: schema.default,
-  isSecret: schema.secret === true,
 }))
 
 /**
@@ -176,6 +184,11 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
  */
 export function checkOptions(options: Partial<Config>): Config {
   return check({ ...options }, name => name, [contradictions])
+}
+
+/** The value of a setting for people to look at; `null` when it must not be shown. */
+export function shownValueOf(name: keyof Config, value: unknown): string | null {
+  return shownSetting(kindOf(ConfigSchema.properties[name]), value)
 }
 
 /** True when nothing says how viewers are known: anybody is whoever they say. */
@@ -257,13 +270,23 @@ function contradictions(config: Config, nameOf: NameOf): string[] {
   if (config.apiKeys !== undefined) {
     problems.push(...parseApiKeys(config.apiKeys).problems.map(problem => `${nameOf('apiKeys')}: ${problem}`))
   }
+  for (const name of ['tlsCert', 'tlsKey'] as const) {
+    say(
+      config[name]?.includes('-----BEGIN') === true,
+      `${nameOf(name)} holds a PEM but must be the path of a file with one`,
+    )
+  }
+  if (config.jwksUrl !== undefined) {
+    const problem = keyServerProblem(config.jwksUrl)
+    say(problem !== null, `${nameOf('jwksUrl')} ${problem}`)
+  }
   if (config.jwtPublicKey !== undefined) {
     const problem = publicKeyProblem(config.jwtPublicKey)
     say(problem !== null, `${nameOf('jwtPublicKey')} ${problem}`)
   }
   say(
     trustOf(config.trustProxy) === null,
-    `${nameOf('trustProxy')} is '${config.trustProxy}' but must be true, false, a number of hops, or addresses and ranges such as 10.0.0.0/8`,
+    `${nameOf('trustProxy')} is ${shownValue(ConfigSchema.properties.trustProxy, config.trustProxy)} but must be true, false, a number of hops, or addresses and ranges such as 10.0.0.0/8`,
   )
   const verifiers = (['jwtSecret', 'jwtPublicKey', 'jwksUrl'] as const).filter(name => config[name] !== undefined)
   say(
@@ -297,8 +320,13 @@ function fromText(schema: TSchema, value: string): unknown {
 }
 
 function shownValue(schema: TSchema, value: unknown): string {
-  if (schema.secret) return 'set to something'
-  return Array.isArray(value) ? `'${value.join(',')}'` : `'${String(value)}'`
+  const shown = shownSetting(kindOf(schema), value)
+  return shown === null ? 'set to something' : `'${shown}'`
+}
+
+function kindOf(schema: TSchema): SettingKind | undefined {
+  // Safe: the schemas above say nothing else.
+  return schema.kind as SettingKind | undefined
 }
 
 function allowedBy(schema: TSchema): string {
