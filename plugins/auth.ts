@@ -141,7 +141,7 @@ function builtIn(app: FastifyInstance, config: Config): FindViewer {
 }
 
 function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string) => Promise<Viewer>) | null {
-  const { jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer: issuer, jwtAudience: audience } = config
+  const { jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer: issuer, jwtAudience: audience, jwtType: type } = config
   if (jwtSecret !== undefined) {
     const secret = crypto.subtle.importKey(
       'raw',
@@ -150,11 +150,11 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
       false,
       ['verify'],
     )
-    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], issuer, audience })
+    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], issuer, audience, type })
   }
   if (jwtPublicKey !== undefined) {
     const { key, algorithms } = readPublicKey(jwtPublicKey)
-    return createTokenVerifier({ key: async () => key, algorithms, issuer, audience })
+    return createTokenVerifier({ key: async () => key, algorithms, issuer, audience, type })
   }
   if (jwksUrl === undefined) return null
   const keys = new RemoteKeys({
@@ -164,7 +164,7 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
   })
   app.addHook('onReady', async () => keys.warmUp())
   const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
-  return createTokenVerifier({ key: keys.find, algorithms, issuer, audience })
+  return createTokenVerifier({ key: keys.find, algorithms, issuer, audience, type })
 }
 
 // Open mode: whoever the URL says, on this machine only.

@@ -110,11 +110,12 @@ export async function buildApp(config: Config, log?: DestinationStream): Promise
   const tls = certificate === null ? {} : { http2: true, https }
   // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
   const app = Fastify({ ...serverOptions(config, log), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
+  const seeDocs = config.docs ? '; see /docs or /openapi.json for those there are' : ''
   app.setNotFoundHandler(request => {
-    throw new NotFound(request.method, shown(withoutSecrets(request.url)))
+    throw new NotFound(request.method, shown(withoutSecrets(request.url)), seeDocs)
   })
   await app.register(errorsPlugin)
-  await app.register(openapiPlugin, { version })
+  if (config.docs) await app.register(openapiPlugin, { version })
   const probes: ProbeGroup[] = config.adminPort === undefined ? ['health', 'metrics'] : []
   await app.register(tidings, { ...config, with: probes })
   if (certificate !== null) await app.register(httpsPlugin)

@@ -73,6 +73,14 @@ export const ConfigSchema = Type.Object(
     }),
     jwtIssuer: optional('JWT_ISSUER', 'required issuer (iss)'),
     jwtAudience: optional('JWT_AUDIENCE', 'required audience (aud)'),
+    jwtType: optional(
+      'JWT_TYPE',
+      'required type of token (typ in its header), such as at+jwt; else none, JWT or at+jwt',
+      {
+        pattern: '^[A-Za-z0-9.+/-]{1,64}$',
+        allowed: 'a media type without its application/, such as JWT or at+jwt',
+      },
+    ),
     authCookie: optional('AUTH_COOKIE', 'name of a cookie that holds the JWT', {
       pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
       allowed: 'a cookie name',
@@ -135,6 +143,11 @@ export const ConfigSchema = Type.Object(
     ),
     trustProxy: text('TRUST_PROXY', 'true, false, a number of hops, or addresses and ranges of proxies', {
       default: 'false',
+    }),
+    docs: Type.Boolean({
+      env: 'DOCS',
+      default: true,
+      description: 'serves /docs and /openapi.json; `false` leaves them out',
     }),
     auth: Type.Optional(
       Type.Literal('none', {
@@ -293,7 +306,7 @@ function contradictions(config: Config, nameOf: NameOf): string[] {
     verifiers.length > 1,
     `${verifiers.map(nameOf).join(' and ')} are set together; tokens are verified by exactly one of them`,
   )
-  for (const name of ['jwtIssuer', 'jwtAudience', 'authCookie'] as const) {
+  for (const name of ['jwtIssuer', 'jwtAudience', 'jwtType', 'authCookie'] as const) {
     say(
       config[name] !== undefined && verifiers.length === 0,
       `${nameOf(name)} is set but nothing verifies tokens; set ${nameOf('jwtSecret')}, ${nameOf('jwtPublicKey')} or ${nameOf('jwksUrl')}`,
@@ -311,6 +324,7 @@ function exposure(config: Config): string[] {
 
 function fromText(schema: TSchema, value: string): unknown {
   if (schema.type === 'integer') return /^-?\d{1,15}$/.test(value) ? Number(value) : value
+  if (schema.type === 'boolean') return value === 'true' || (value === 'false' ? false : value)
   if (schema.type === 'array')
     return value
       .split(',')
@@ -332,6 +346,7 @@ function kindOf(schema: TSchema): SettingKind | undefined {
 function allowedBy(schema: TSchema): string {
   if (schema.allowed !== undefined) return String(schema.allowed)
   if (schema.type === 'integer') return `${schema.minimum}-${schema.maximum}`
+  if (schema.type === 'boolean') return 'true or false'
   // Safe: the unions here are of literals.
   if (schema.anyOf !== undefined) return (schema.anyOf as { const: string }[]).map(each => `'${each.const}'`).join(', ')
   if (schema.const !== undefined) return `'${schema.const}'`

@@ -101,9 +101,9 @@ export const ItemTooLarge = createError<[place: string, allowed: number, dataAll
 )
 
 /** No such route. */
-export const NotFound = createError<[method: string, path: string]>(
+export const NotFound = createError<[method: string, path: string, where: string]>(
   'TIDINGS_NOT_FOUND',
-  'no route %s %s; see /docs or /openapi.json for those there are',
+  'no route %s %s%s',
   404,
 )
 
