@@ -5,7 +5,8 @@ import { createKeyring, parseApiKeys } from '../src/auth/api-keys.js'
 import { type Credential, findCredential } from '../src/auth/credentials.js'
 import { RemoteKeys } from '../src/auth/jwks.js'
 import { createTokenVerifier } from '../src/auth/jwt.js'
-import { isForeign } from '../src/auth/origin.js'
+import { outsiderMark } from '../src/auth/loopback.js'
+import { isForeign, isForged } from '../src/auth/origin.js'
 import { readPublicKey } from '../src/auth/public-key.js'
 import {
   type Action,
@@ -17,7 +18,7 @@ import {
   type Viewer,
   type ViewerInput,
 } from '../src/auth/viewer.js'
-import { type Config, isLoopback, isOpen } from '../src/config.js'
+import { type Config, isOpen } from '../src/config.js'
 import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, Unauthorized } from '../src/errors.js'
 import { isUserId, shown } from '../src/event.js'
 
@@ -25,7 +26,8 @@ import { isUserId, shown } from '../src/event.js'
 export interface AuthHooks {
   /**
    * Says who is behind a request, in place of every built-in credential but tickets; `null` refuses it with a 401. It must
-   * not read the body, which has not arrived yet.
+   * not read the body, which has not arrived yet. It is not asked about a request that changes something and brings a cookie
+   * or a remembered password from a page of another origin: that is refused, unless the origin is listed in `corsOrigins`.
    */
   readonly authenticate?: (request: FastifyRequest) => ViewerInput | null | Promise<ViewerInput | null>
   /** Asked about each room after the built-in rules allowed it; `false` refuses. It can narrow the rules, not widen them. */
@@ -70,7 +72,8 @@ async function auth(
   { config, access, authenticate, authorize }: AuthPluginOptions,
 ): Promise<void> {
   const { authCookie, corsOrigins } = config
-  const findViewer = authenticate === undefined ? builtIn(app, config) : fromApplication(authenticate)
+  const isTicketOnly = authenticate !== undefined
+  const findViewer = isTicketOnly ? fromApplication(authenticate, corsOrigins) : builtIn(app, config)
   app.decorateRequest('viewer')
   app.decorate('tidingsAuth', {
     access,
@@ -82,7 +85,11 @@ async function auth(
       try {
         // Safe: the query string's parser makes an object of strings and lists of them.
         const query = request.query as Record<string, unknown>
-        const credential = findCredential(request.headers, query, { cookie: authCookie, inUrl: isStream })
+        const credential = findCredential(request.headers, query, {
+          cookie: authCookie,
+          inUrl: isStream,
+          isTicketOnly,
+        })
         if (credential.kind === 'ticket' || credential.kind === 'url-token') hideUrl(reply)
         if (credential.kind === 'cookie') refuseForgery(request, corsOrigins)
         request.viewer =
@@ -103,8 +110,11 @@ async function auth(
   app.addHook('preClose', async () => access.close())
 }
 
-function fromApplication(authenticate: NonNullable<AuthHooks['authenticate']>): FindViewer {
+// How the application knows its users is not known here; it may be by a cookie.
+function fromApplication(authenticate: NonNullable<AuthHooks['authenticate']>, listed: readonly string[]): FindViewer {
   return async (_, request) => {
+    const { method, headers, host } = request
+    if (isForged(method, headers, host, listed)) throw new OriginForbidden(shown(headers.origin ?? 'of another site'))
     const input = await authenticate(request)
     if (input === null) throw new Unauthorized('the application that serves this did not accept the request')
     return createViewer(input)
@@ -131,7 +141,7 @@ function builtIn(app: FastifyInstance, config: Config): FindViewer {
 }
 
 function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string) => Promise<Viewer>) | null {
-  const { jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer: issuer, jwtAudience: audience } = config
+  const { jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer: issuer, jwtAudience: audience, jwtType: type } = config
   if (jwtSecret !== undefined) {
     const secret = crypto.subtle.importKey(
       'raw',
@@ -140,11 +150,11 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
       false,
       ['verify'],
     )
-    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], issuer, audience })
+    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], issuer, audience, type })
   }
   if (jwtPublicKey !== undefined) {
     const { key, algorithms } = readPublicKey(jwtPublicKey)
-    return createTokenVerifier({ key: async () => key, algorithms, issuer, audience })
+    return createTokenVerifier({ key: async () => key, algorithms, issuer, audience, type })
   }
   if (jwksUrl === undefined) return null
   const keys = new RemoteKeys({
@@ -154,13 +164,14 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
   })
   app.addHook('onReady', async () => keys.warmUp())
   const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
-  return createTokenVerifier({ key: keys.find, algorithms, issuer, audience })
+  return createTokenVerifier({ key: keys.find, algorithms, issuer, audience, type })
 }
 
 // Open mode: whoever the URL says, on this machine only.
 function whoeverTheySay(request: FastifyRequest): Viewer {
-  const { localAddress } = request.socket
-  if (localAddress !== undefined && !isLoopback(localAddress.replace(/^::ffff:/, ''))) throw new OpenToLoopback()
+  const { headers, socket } = request
+  const mark = outsiderMark({ headers, socket, httpVersion: request.raw.httpVersion })
+  if (mark !== null) throw new OpenToLoopback(mark)
   const { user = 'anonymous' } = request.query as { user?: unknown } // checked below
   return createViewer({ userId: userIn(user), kind: 'open', follow: [ANY_ROOM], publish: [ANY_ROOM] })
 }

@@ -23,7 +23,7 @@ import scrapePlugin from '../plugins/scrape.js'
 import streamPlugin from '../plugins/stream.js'
 import { Access } from './auth/access.js'
 import { type Config, checkOptions, isOpen } from './config.js'
-import { NotFound } from './errors.js'
+import { InvalidConfig, NotFound } from './errors.js'
 import { shown } from './event.js'
 import { endBadClient } from './http/client-errors.js'
 import { readCertificate } from './http/tls.js'
@@ -38,7 +38,13 @@ const SLOW_CLIENT_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, con
 const TLS_LIMITS = { handshakeTimeout: 10_000, settings: { maxConcurrentStreams: 250 } }
 
 /** Groups of routes that an embedding application may leave out. */
-export type RouteGroup = 'stream' | 'publish' | 'access' | 'health' | 'metrics'
+export type RouteGroup = 'stream' | 'publish' | 'access'
+
+/** Groups of routes that an embedding application may ask for: they need no credential, and its port may be a public one. */
+export type ProbeGroup = 'health' | 'metrics'
+
+const ROUTE_GROUPS: readonly string[] = ['stream', 'publish', 'access'] satisfies RouteGroup[]
+const PROBE_GROUPS: readonly string[] = ['health', 'metrics'] satisfies ProbeGroup[]
 
 /** Options of the plugin: the configuration by its property names, and what only an application can give. */
 export interface TidingsOptions extends Partial<Config>, AuthHooks {
@@ -46,15 +52,18 @@ export interface TidingsOptions extends Partial<Config>, AuthHooks {
   readonly prefix?: string
   /** Groups of routes to leave out. */
   readonly without?: readonly RouteGroup[]
+  /** `/livez` and `/readyz` (`health`) and `/metrics`, which are not there unless asked for. */
+  readonly with?: readonly ProbeGroup[]
 }
 
 interface RoutesOptions {
   config: Config
   without: readonly RouteGroup[]
+  probes: readonly ProbeGroup[]
   rates: Shared['rates']
 }
 
-const routes: FastifyPluginAsync<RoutesOptions> = async (app, { config, without, rates }) => {
+const routes: FastifyPluginAsync<RoutesOptions> = async (app, { config, without, probes, rates }) => {
   await app.register(errorsPlugin)
   await app.register(async guarded => {
     await guarded.register(corsPlugin, { config })
@@ -63,8 +72,8 @@ const routes: FastifyPluginAsync<RoutesOptions> = async (app, { config, without,
     if (!without.includes('publish')) await guarded.register(publishPlugin, { config })
     if (!without.includes('access')) await guarded.register(accessPlugin)
   })
-  if (!without.includes('health')) await app.register(healthPlugin)
-  if (!without.includes('metrics')) await app.register(scrapePlugin)
+  if (probes.includes('health')) await app.register(healthPlugin)
+  if (probes.includes('metrics')) await app.register(scrapePlugin)
 }
 
 /**
@@ -74,8 +83,10 @@ const routes: FastifyPluginAsync<RoutesOptions> = async (app, { config, without,
  */
 export const tidings: FastifyPluginAsync<TidingsOptions> = fp(
   async (app: FastifyInstance, options: TidingsOptions) => {
-    const { prefix = '', without = [], authenticate, authorize, ...given } = options
+    const { prefix = '', without = [], with: probes = [], authenticate, authorize, ...given } = options
     const config = checkOptions(given)
+    checkGroups('without', without, ROUTE_GROUPS)
+    checkGroups('with', probes, PROBE_GROUPS)
     const shared = createShared(config, app.log)
     await app.register(gatewayPlugin, { config, bus: shared.bus })
     // Before the routes: it measures the publish routes as they are added.
@@ -83,7 +94,7 @@ export const tidings: FastifyPluginAsync<TidingsOptions> = fp(
     const access = new Access({ ...shared, gateway: app.tidings, log: app.log })
     const hooks = { ...(authenticate && { authenticate }), ...(authorize && { authorize }) }
     await app.register(authPlugin, { config, access, ...hooks })
-    await app.register(routes, { prefix, config, without, rates: shared.rates })
+    await app.register(routes, { prefix, config, without, probes, rates: shared.rates })
   },
   { name: 'tidings', fastify: '5.x' },
 )
@@ -99,13 +110,14 @@ export async function buildApp(config: Config, log?: DestinationStream): Promise
   const tls = certificate === null ? {} : { http2: true, https }
   // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
   const app = Fastify({ ...serverOptions(config, log), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
+  const seeDocs = config.docs ? '; see /docs or /openapi.json for those there are' : ''
   app.setNotFoundHandler(request => {
-    throw new NotFound(request.method, shown(withoutSecrets(request.url)))
+    throw new NotFound(request.method, shown(withoutSecrets(request.url)), seeDocs)
   })
   await app.register(errorsPlugin)
-  await app.register(openapiPlugin, { version })
-  const without: RouteGroup[] = config.adminPort === undefined ? [] : ['health', 'metrics']
-  await app.register(tidings, { ...config, without })
+  if (config.docs) await app.register(openapiPlugin, { version })
+  const probes: ProbeGroup[] = config.adminPort === undefined ? ['health', 'metrics'] : []
+  await app.register(tidings, { ...config, with: probes })
   if (certificate !== null) await app.register(httpsPlugin)
   if (isOpen(config)) await app.register(homePlugin)
   return app
@@ -125,6 +137,13 @@ export async function buildAdminApp(app: FastifyInstance, config: Config): Promi
   await admin.register(healthPlugin)
   app.addHook('onClose', () => admin.close())
   return admin
+}
+
+function checkGroups(option: string, given: readonly string[], allowed: readonly string[]): void {
+  const bad = given.find(group => !allowed.includes(group))
+  if (bad !== undefined) {
+    throw new InvalidConfig(`${option} names '${shown(String(bad))}' but its groups are ${allowed.join(', ')}`)
+  }
 }
 
 function serverOptions(config: Config, log?: DestinationStream) {

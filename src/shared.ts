@@ -50,7 +50,7 @@ export function createShared(config: Config, log: Log): Shared {
     waitMs: config.redisWaitMs,
     onTrouble: (error, what) => warn(`bus: ${what}`, error),
   })
-  const names = new RedisNames(config.redisPrefix)
+  const names = new RedisNames(config.redisPrefix, link.address.db)
   return {
     bus,
     signals: new RedisSignals(link, names),

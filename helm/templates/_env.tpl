@@ -7,6 +7,7 @@
   "SSE_ADAPTER" $c.adapter
   "LOG_LEVEL" $c.logLevel
   "TRUST_PROXY" $c.trustProxy
+  "DOCS" $c.docs
   "HISTORY_SIZE" (int $c.historySize)
   "HISTORY_TTL_MS" (int $c.historyTtlMs)
   "HEARTBEAT_MS" (int $c.heartbeatMs)
@@ -27,6 +28,7 @@
   "JWKS_URL" $c.jwksUrl
   "JWT_ISSUER" $c.jwtIssuer
   "JWT_AUDIENCE" $c.jwtAudience
+  "JWT_TYPE" $c.jwtType
   "AUTH_COOKIE" $c.authCookie
 -}}
 {{- if .Values.ports.admin -}}

@@ -12,6 +12,8 @@ export interface TokenRules {
   readonly algorithms: readonly string[]
   readonly issuer: string | undefined
   readonly audience: string | undefined
+  /** The `typ` that the header must have; none, JWT and at+jwt (RFC 9068) are taken where this is left out. */
+  readonly type?: string | undefined
   /** Ms since 1970. */
   readonly now?: () => number
 }
@@ -27,6 +29,11 @@ const MAX_TOKEN_LENGTH = 8_192
 // A key that its issuer withdrew must not live on in here for long.
 const REMEMBERED_MS = 60_000
 const REMEMBERED_TOKENS = 10_000
+
+const ACCESS_TYPES: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'at+jwt'])
+// Where issuers say in the payload what a token is for: Keycloak, Cognito, libraries of frameworks.
+const KIND_CLAIMS = ['typ', 'token_use', 'token_type', 'type']
+const OTHER_KINDS = /^(?:refresh|offline|logout|(?:registration|initial) ?access)(?:[_ -]?token)?$/i
 
 /**
  * Makes a function that turns a JWT into its viewer. Verified tokens are remembered for a minute at most, by their hash.
@@ -61,13 +68,34 @@ export function createTokenVerifier(rules: TokenRules): (token: string) => Promi
   }
 }
 
-async function claimsOf(token: string, { key, algorithms }: TokenRules, options: object): Promise<JWTPayload> {
+async function claimsOf(token: string, { key, algorithms, type }: TokenRules, options: object): Promise<JWTPayload> {
   try {
-    return (await jwtVerify(token, key, options)).payload
+    const { payload, protectedHeader } = await jwtVerify(token, key, options)
+    checkKind(protectedHeader.typ, payload, type)
+    return payload
   } catch (error) {
     if (error instanceof errors.JOSEError) throw new Unauthorized(reasonOf(error, algorithms))
     throw error
   }
+}
+
+// An issuer signs many kinds of token with one key: those that renew others, end sessions or prove something must not open streams.
+function checkKind(typ: unknown, payload: JWTPayload, required: string | undefined): void {
+  const kind = mediaType(typ)
+  if (required === undefined ? !ACCESS_TYPES.has(kind) : kind !== mediaType(required)) {
+    const allowed = required === undefined ? 'none, JWT or at+jwt' : `the one configured here (JWT_TYPE)`
+    throw new Unauthorized(`the token is of another kind: its header's typ must be ${allowed}`)
+  }
+  if (KIND_CLAIMS.some(name => typeof payload[name] === 'string' && OTHER_KINDS.test(payload[name]))) {
+    throw new Unauthorized(
+      'the token is not made for access (it renews others, or ends a session); send the access token',
+    )
+  }
+}
+
+// RFC 7515: case does not count, and `application/` may be left out.
+function mediaType(typ: unknown): unknown {
+  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
 }
 
 function reasonOf(error: errors.JOSEError, algorithms: readonly string[]): string {

@@ -37,7 +37,7 @@ export class RedisSignals implements Signals {
   /** `link` must not be connected yet. */
   constructor(link: RedisLink, names: RedisNames) {
     this.#link = link
-    this.#channel = names.other('signals')
+    this.#channel = names.signals
   }
 
   listen(handler: SignalHandler): void {

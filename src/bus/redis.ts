@@ -66,7 +66,7 @@ export class RedisBus implements Bus {
   constructor(options: RedisBusOptions) {
     this.#options = options
     this.#link = options.link
-    this.#names = new RedisNames(options.prefix)
+    this.#names = new RedisNames(options.prefix, options.link.address.db)
     this.#state = new RedisState(options.link, this.#names)
     this.#publisher = new RedisPublisher({ ...options, names: this.#names, state: this.#state })
     this.#reader = new RedisReader(this.#state, this.#names, options.historyTtlMs)

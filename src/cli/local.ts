@@ -18,14 +18,14 @@ export const checkConfig: Command = {
   flags: {},
   examples: ['SSE_ADAPTER=redis tidings check-config'],
   async run() {
-    const { readConfig, VARIABLES } = await import('../config.js')
+    const { readConfig, shownValueOf, VARIABLES } = await import('../config.js')
     const { InvalidConfig } = await import('../errors.js')
     try {
       const config = readConfig(process.env)
       const width = Math.max(...VARIABLES.map(({ env }) => env.length))
-      for (const { name, env, isSecret } of VARIABLES) {
+      for (const { name, env } of VARIABLES) {
         const value = config[name]
-        const shown = value === undefined ? '-' : isSecret ? '(set)' : String(value)
+        const shown = value === undefined ? '-' : (shownValueOf(name, value) ?? '(set)')
         process.stdout.write(`${env.padEnd(width)}  ${shown}\n`)
       }
       return 0

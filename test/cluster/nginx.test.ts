@@ -20,6 +20,8 @@ import { ResumingReader } from '../helpers/resuming-reader.js'
 
 const CONFIG = fileURLToPath(new URL('../../../examples/nginx/nginx.conf', import.meta.url))
 const READERS = 300
+// Through a proxy nobody is served without a credential: here nginx adds it, for the readers too.
+const KEY = 'a-key-that-nginx-adds'
 const skip = findCommand('nginx') === undefined && 'nginx is not installed'
 
 interface Nginx {
@@ -37,6 +39,10 @@ async function startNginx(t: Test, gateways: Gateway[], change = (config: string
     ['listen 8080 ', `listen 127.0.0.1:${port} `],
     ['pid /tmp/nginx.pid;', `pid ${folder}/nginx.pid;`],
     ['worker_shutdown_timeout 30s;', 'worker_shutdown_timeout 1s;'],
+    [
+      "proxy_set_header Connection '';",
+      `proxy_set_header Connection ''; proxy_set_header Authorization 'Bearer ${KEY}';`,
+    ],
     ...gateways.map((gateway, i): [string, string] => [`gateway-${i + 1}:3000`, `127.0.0.1:${gateway.port}`]),
   ]
   let config = given
@@ -73,7 +79,8 @@ async function startNginx(t: Test, gateways: Gateway[], change = (config: string
 async function startPair(t: Test): Promise<Gateway[]> {
   const redis = await startRedis(t)
   const env = { SSE_ADAPTER: 'redis', REDIS_URL: redis.url, HEARTBEAT_MS: '1000', DRAIN_WINDOW_MS: '1000' }
-  const start = () => startGateway(t, { ...env, TRUST_PROXY: 'loopback', HISTORY_SIZE: '20000' }, { until: 'ready' })
+  const ours = { API_KEYS: `nginx=${KEY}`, TRUST_PROXY: 'loopback', HISTORY_SIZE: '20000' }
+  const start = () => startGateway(t, { ...env, ...ours }, { until: 'ready' })
   return Promise.all([start(), start()])
 }
 

@@ -22,7 +22,7 @@ const create = (options: BusOptions, prefix = freshPrefix()) => createRedisBus(r
 function createForgetful(options: BusOptions): Bus {
   const prefix = freshPrefix()
   const { bus, link } = createRedisBus(redis.url, { ...options, prefix })
-  const names = new RedisNames(prefix)
+  const names = new RedisNames(prefix, 0)
   const reader = new RedisReader(new RedisState(link, names), names, options.historyTtlMs)
   return Object.create(bus, {
     replay: {
