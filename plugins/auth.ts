@@ -7,6 +7,7 @@ import { RemoteKeys } from '../src/auth/jwks.js'
 import { createTokenVerifier } from '../src/auth/jwt.js'
 import { isForeign } from '../src/auth/origin.js'
 import { readPublicKey } from '../src/auth/public-key.js'
+import { sessionIdOf } from '../src/auth/sightings.js'
 import {
   type Action,
   ANY_ROOM,
@@ -17,6 +18,7 @@ import {
   type Viewer,
   type ViewerInput,
 } from '../src/auth/viewer.js'
+import type { Clock } from '../src/clock.js'
 import { type Config, isLoopback, isOpen } from '../src/config.js'
 import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, Unauthorized } from '../src/errors.js'
 import { isUserId, shown } from '../src/event.js'
@@ -70,7 +72,7 @@ async function auth(
   { config, access, authenticate, authorize }: AuthPluginOptions,
 ): Promise<void> {
   const { authCookie, corsOrigins } = config
-  const findViewer = authenticate === undefined ? builtIn(app, config) : fromApplication(authenticate)
+  const findViewer = authenticate === undefined ? builtIn(app, config, access) : fromApplication(authenticate, access)
   app.decorateRequest('viewer')
   app.decorate('tidingsAuth', {
     access,
@@ -90,6 +92,7 @@ async function auth(
             ? await access.viewerOf(credential.secret)
             : await findViewer(credential, request)
         access.refuseRevoked(request.viewer)
+        if (isStream) request.viewer = asOfNow(request.viewer, access.clock)
       } catch (error) {
         if (error instanceof Unauthorized) reply.header('www-authenticate', 'Bearer realm="tidings"')
         throw error
@@ -103,18 +106,26 @@ async function auth(
   app.addHook('preClose', async () => access.close())
 }
 
-function fromApplication(authenticate: NonNullable<AuthHooks['authenticate']>): FindViewer {
+function fromApplication(authenticate: NonNullable<AuthHooks['authenticate']>, access: Access): FindViewer {
   return async (_, request) => {
     const input = await authenticate(request)
     if (input === null) throw new Unauthorized('the application that serves this did not accept the request')
-    return createViewer(input)
+    const viewer = createViewer(input)
+    if (viewer.kind !== 'user') return viewer
+    await access.whenFresh()
+    return { ...viewer, issuedAt: await access.dateOf(sessionIdOf(viewer), viewer) }
   }
 }
 
-function builtIn(app: FastifyInstance, config: Config): FindViewer {
+// A stream whose credential does not say of when it is ends with what is revoked from now on, and not with what was before.
+function asOfNow(viewer: Viewer, clock: Clock): Viewer {
+  return viewer.issuedAt !== null || !clock.isSet ? viewer : { ...viewer, issuedAt: clock.now() }
+}
+
+function builtIn(app: FastifyInstance, config: Config, access: Access): FindViewer {
   if (isOpen(config)) return (_, request) => whoeverTheySay(request)
   const findKey = createKeyring(config.apiKeys === undefined ? [] : parseApiKeys(config.apiKeys).keys)
-  const verify = tokenVerifierOf(app, config)
+  const verify = tokenVerifierOf(app, config, access)
   const notAccepted = `send ${acceptedBy(config)}`
   return (credential, request) => {
     if (credential.kind === 'none') throw new Unauthorized(`the request has no credential; ${notAccepted}`)
@@ -126,12 +137,17 @@ function builtIn(app: FastifyInstance, config: Config): FindViewer {
         `the ${credential.kind === 'api-key' ? 'API key' : 'credential'} is not known here; ${notAccepted}`,
       )
     }
-    return verify(credential.secret)
+    return access.whenFresh().then(() => verify(credential.secret))
   }
 }
 
-function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string) => Promise<Viewer>) | null {
+function tokenVerifierOf(
+  app: FastifyInstance,
+  config: Config,
+  { clock, dateOf }: Access,
+): ((token: string) => Promise<Viewer>) | null {
   const { jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer: issuer, jwtAudience: audience } = config
+  const rules = { issuer, audience, maxLifeMs: config.tokenMaxLifeMs, now: () => clock.now(), dateOf }
   if (jwtSecret !== undefined) {
     const secret = crypto.subtle.importKey(
       'raw',
@@ -140,11 +156,11 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
       false,
       ['verify'],
     )
-    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], issuer, audience })
+    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], ...rules })
   }
   if (jwtPublicKey !== undefined) {
     const { key, algorithms } = readPublicKey(jwtPublicKey)
-    return createTokenVerifier({ key: async () => key, algorithms, issuer, audience })
+    return createTokenVerifier({ key: async () => key, algorithms, ...rules })
   }
   if (jwksUrl === undefined) return null
   const keys = new RemoteKeys({
@@ -154,7 +170,7 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
   })
   app.addHook('onReady', async () => keys.warmUp())
   const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
-  return createTokenVerifier({ key: keys.find, algorithms, issuer, audience })
+  return createTokenVerifier({ key: keys.find, algorithms, ...rules })
 }
 
 // Open mode: whoever the URL says, on this machine only.

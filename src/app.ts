@@ -76,8 +76,8 @@ export const tidings: FastifyPluginAsync<TidingsOptions> = fp(
   async (app: FastifyInstance, options: TidingsOptions) => {
     const { prefix = '', without = [], authenticate, authorize, ...given } = options
     const config = checkOptions(given)
-    const shared = createShared(config, app.log)
-    await app.register(gatewayPlugin, { config, bus: shared.bus })
+    const shared = createShared(config, app.log, authenticate !== undefined)
+    await app.register(gatewayPlugin, { config, bus: shared.bus, clock: shared.clock })
     // Before the routes: it measures the publish routes as they are added.
     await app.register(metricsPlugin, { config })
     const access = new Access({ ...shared, gateway: app.tidings, log: app.log })

@@ -63,6 +63,13 @@ export const ConfigSchema = Type.Object(
     }),
     jwtIssuer: optional('JWT_ISSUER', 'required issuer (iss)'),
     jwtAudience: optional('JWT_AUDIENCE', 'required audience (aud)'),
+    tokenMaxLifeMs: count(
+      'TOKEN_MAX_LIFE_MS',
+      400 * 86_400_000,
+      60_000,
+      400 * 86_400_000,
+      'longest life of a token; revoked users are remembered as long',
+    ),
     authCookie: optional('AUTH_COOKIE', 'name of a cookie that holds the JWT', {
       pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
       allowed: 'a cookie name',

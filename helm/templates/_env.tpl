@@ -9,6 +9,7 @@
   "TRUST_PROXY" $c.trustProxy
   "HISTORY_SIZE" (int $c.historySize)
   "HISTORY_TTL_MS" (int $c.historyTtlMs)
+  "TOKEN_MAX_LIFE_MS" (int64 $c.tokenMaxLifeMs)
   "HEARTBEAT_MS" (int $c.heartbeatMs)
   "CONNECTION_MAX_AGE_MS" (int $c.connectionMaxAgeMs)
   "MAX_CONNECTIONS" (int $c.maxConnections)

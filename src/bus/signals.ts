@@ -8,6 +8,8 @@ export type Signal =
   /** Changes nothing: is a stream with this ticket open? */
   | { readonly kind: 'probe-ticket'; readonly hash: string }
   | { readonly kind: 'disconnect'; readonly connectionId: string }
+  /** Revocations that Redis had lost were put back: who looked meanwhile must look again. */
+  | { readonly kind: 'look-up-revocations' }
 
 /** What a replica does with signals. */
 export interface SignalHandler {
@@ -15,6 +17,8 @@ export interface SignalHandler {
   onSignal(signal: Signal): number
   /** Signals may have been missed before this: what they would have said must be looked up. */
   onMissed(): void
+  /** From now on signals may be missed, until `onMissed`. */
+  onCutOff(): void
 }
 
 /**
