@@ -33,8 +33,8 @@ export class RedisRevocations implements RevocationStore {
   /** When the last time of learning began; `null` before the first. */
   #learnedAt: number | null = null
   #pass = 0
-  /** True between a whole reading and `restore`. */
-  #mayOwe = false
+  /** How the set was after a whole reading, until `restore`. */
+  #readWhole: Head | null = null
   #wasRestored = false
 
   constructor(link: RedisLink, names: RedisNames, clock: RedisClock, lifeMs: number) {
@@ -55,7 +55,7 @@ export class RedisRevocations implements RevocationStore {
 
   async learn(): Promise<boolean> {
     await this.#link.whenReady(READY_TIMEOUT_MS).catch(() => {})
-    this.#mayOwe = false
+    this.#readWhole = null
     this.#wasRestored = false
     const learned = { hasNews: false }
     if (this.#learnedAt !== null) {
@@ -65,17 +65,14 @@ export class RedisRevocations implements RevocationStore {
         if (this.#agrees((await this.#putBack(since)) ?? head)) return learned.hasNews
       }
     }
-    await this.#read(0, learned)
-    this.#mayOwe = true
+    this.#readWhole = await this.#read(0, learned)
     return learned.hasNews
   }
 
   async restore(): Promise<boolean> {
-    if (this.#mayOwe) {
-      this.#mayOwe = false
-      const head = await this.#putBack(0)
-      if (head === null) await this.#mend()
-    }
+    const head = this.#readWhole
+    this.#readWhole = null
+    if (head !== null && (await this.#putBack(0)) === null && !this.#agrees(head)) await this.#mend()
     return this.#wasRestored
   }
 
