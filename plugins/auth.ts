@@ -8,6 +8,7 @@ import { createTokenVerifier } from '../src/auth/jwt.js'
 import { outsiderMark } from '../src/auth/loopback.js'
 import { isForeign, isForged } from '../src/auth/origin.js'
 import { readPublicKey } from '../src/auth/public-key.js'
+import { sessionIdOf } from '../src/auth/sightings.js'
 import {
   type Action,
   ANY_ROOM,
@@ -18,6 +19,7 @@ import {
   type Viewer,
   type ViewerInput,
 } from '../src/auth/viewer.js'
+import type { Clock } from '../src/clock.js'
 import { type Config, isOpen } from '../src/config.js'
 import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, Unauthorized } from '../src/errors.js'
 import { isUserId, shown } from '../src/event.js'
@@ -73,7 +75,7 @@ async function auth(
 ): Promise<void> {
   const { authCookie, corsOrigins } = config
   const isTicketOnly = authenticate !== undefined
-  const findViewer = isTicketOnly ? fromApplication(authenticate, corsOrigins) : builtIn(app, config)
+  const findViewer = isTicketOnly ? fromApplication(authenticate, corsOrigins, access) : builtIn(app, config, access)
   app.decorateRequest('viewer')
   app.decorate('tidingsAuth', {
     access,
@@ -97,6 +99,7 @@ async function auth(
             ? await access.viewerOf(credential.secret)
             : await findViewer(credential, request)
         access.refuseRevoked(request.viewer)
+        if (isStream) request.viewer = asOfNow(request.viewer, access.clock)
       } catch (error) {
         if (error instanceof Unauthorized) reply.header('www-authenticate', 'Bearer realm="tidings"')
         throw error
@@ -111,20 +114,32 @@ async function auth(
 }
 
 // How the application knows its users is not known here; it may be by a cookie.
-function fromApplication(authenticate: NonNullable<AuthHooks['authenticate']>, listed: readonly string[]): FindViewer {
+function fromApplication(
+  authenticate: NonNullable<AuthHooks['authenticate']>,
+  listed: readonly string[],
+  access: Access,
+): FindViewer {
   return async (_, request) => {
     const { method, headers, host } = request
     if (isForged(method, headers, host, listed)) throw new OriginForbidden(shown(headers.origin ?? 'of another site'))
     const input = await authenticate(request)
     if (input === null) throw new Unauthorized('the application that serves this did not accept the request')
-    return createViewer(input)
+    const viewer = createViewer(input)
+    if (viewer.kind !== 'user') return viewer
+    await access.whenFresh()
+    return { ...viewer, issuedAt: await access.dateOf(sessionIdOf(viewer), viewer) }
   }
 }
 
-function builtIn(app: FastifyInstance, config: Config): FindViewer {
+// A stream whose credential does not say of when it is ends with what is revoked from now on, and not with what was before.
+function asOfNow(viewer: Viewer, clock: Clock): Viewer {
+  return viewer.issuedAt !== null || !clock.isSet ? viewer : { ...viewer, issuedAt: clock.now() }
+}
+
+function builtIn(app: FastifyInstance, config: Config, access: Access): FindViewer {
   if (isOpen(config)) return (_, request) => whoeverTheySay(request)
   const findKey = createKeyring(config.apiKeys === undefined ? [] : parseApiKeys(config.apiKeys).keys)
-  const verify = tokenVerifierOf(app, config)
+  const verify = tokenVerifierOf(app, config, access)
   const notAccepted = `send ${acceptedBy(config)}`
   return (credential, request) => {
     if (credential.kind === 'none') throw new Unauthorized(`the request has no credential; ${notAccepted}`)
@@ -136,12 +151,17 @@ function builtIn(app: FastifyInstance, config: Config): FindViewer {
         `the ${credential.kind === 'api-key' ? 'API key' : 'credential'} is not known here; ${notAccepted}`,
       )
     }
-    return verify(credential.secret)
+    return access.whenFresh().then(() => verify(credential.secret))
   }
 }
 
-function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string) => Promise<Viewer>) | null {
+function tokenVerifierOf(
+  app: FastifyInstance,
+  config: Config,
+  { clock, dateOf }: Access,
+): ((token: string) => Promise<Viewer>) | null {
   const { jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer: issuer, jwtAudience: audience, jwtType: type } = config
+  const rules = { issuer, audience, type, maxLifeMs: config.tokenMaxLifeMs, now: () => clock.now(), dateOf }
   if (jwtSecret !== undefined) {
     const secret = crypto.subtle.importKey(
       'raw',
@@ -150,11 +170,11 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
       false,
       ['verify'],
     )
-    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], issuer, audience, type })
+    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], ...rules })
   }
   if (jwtPublicKey !== undefined) {
     const { key, algorithms } = readPublicKey(jwtPublicKey)
-    return createTokenVerifier({ key: async () => key, algorithms, issuer, audience, type })
+    return createTokenVerifier({ key: async () => key, algorithms, ...rules })
   }
   if (jwksUrl === undefined) return null
   const keys = new RemoteKeys({
@@ -164,7 +184,7 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
   })
   app.addHook('onReady', async () => keys.warmUp())
   const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
-  return createTokenVerifier({ key: keys.find, algorithms, issuer, audience, type })
+  return createTokenVerifier({ key: keys.find, algorithms, ...rules })
 }
 
 // Open mode: whoever the URL says, on this machine only.

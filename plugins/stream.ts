@@ -97,7 +97,7 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
       const after = readAfter(request)
       const { userId, expiresAt, issuedAt, ticket } = viewer
       const id = randomUUID()
-      const isReturning = request.headers['last-event-id'] !== undefined
+      const isReturning = after !== null && after !== 'unknown'
       const seat = ticket === null ? undefined : await access.takeSeat({ ...viewer, ticket }, id, isReturning)
       if (seat === null) return refuse(app, request, reply, 'replaced', REPLACED_RETRY_MS)
       // What happened while it was awaited: the reader left, or its user was revoked.

@@ -87,8 +87,8 @@ export const tidings: FastifyPluginAsync<TidingsOptions> = fp(
     const config = checkOptions(given)
     checkGroups('without', without, ROUTE_GROUPS)
     checkGroups('with', probes, PROBE_GROUPS)
-    const shared = createShared(config, app.log)
-    await app.register(gatewayPlugin, { config, bus: shared.bus })
+    const shared = createShared(config, app.log, authenticate !== undefined)
+    await app.register(gatewayPlugin, { config, bus: shared.bus, clock: shared.clock })
     // Before the routes: it measures the publish routes as they are added.
     await app.register(metricsPlugin, { config })
     const access = new Access({ ...shared, gateway: app.tidings, log: app.log })

@@ -81,6 +81,13 @@ export const ConfigSchema = Type.Object(
         allowed: 'a media type without its application/, such as JWT or at+jwt',
       },
     ),
+    tokenMaxLifeMs: count(
+      'TOKEN_MAX_LIFE_MS',
+      400 * 86_400_000,
+      60_000,
+      400 * 86_400_000,
+      'longest life of a token; revoked users are remembered as long',
+    ),
     authCookie: optional('AUTH_COOKIE', 'name of a cookie that holds the JWT', {
       pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
       allowed: 'a cookie name',

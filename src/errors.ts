@@ -58,6 +58,13 @@ export const InvalidQuery = createError<[name: string, value: string, allowed: s
 /** A request that fails its schema. */
 export const InvalidRequest = createError<[why: string]>('TIDINGS_INVALID_REQUEST', '%s', 400)
 
+/** A text in the place of a ticket that cannot be one. It is not quoted: it may be another secret. */
+export const InvalidTicket = createError(
+  'TIDINGS_INVALID_TICKET',
+  "the ticket in the path must be 'tkt_' and 43 characters of A-Z a-z 0-9 _ -, as POST /v1/tickets answered it",
+  400,
+)
+
 /** More rooms asked for than one connection may follow. */
 export const TooManyRooms = createError<[asked: number, allowed: number]>(
   'TIDINGS_TOO_MANY_ROOMS',

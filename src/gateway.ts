@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
 import type { Bus, BusCounts, BusHealth, GapReason } from './bus/bus.js'
+import { type Clock, ProcessClock } from './clock.js'
 import { type CloseReason, Connection, encodeClose } from './connection.js'
 import { createCounts, type GatewayCounts } from './counts.js'
 import { type Cursor, formatCursor } from './cursor.js'
 import { type Draft, EVERYONE, type Event, type Published } from './event.js'
 import { Flusher } from './flusher.js'
 import { Hub } from './hub.js'
+import { jittered, retryDelayMs } from './jitter.js'
 import type { Log } from './log.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import { Resumer } from './resumer.js'
@@ -16,6 +18,8 @@ import { cutStuck, tendConnections } from './upkeep.js'
 export interface GatewayOptions {
   readonly bus: Bus
   readonly log: Log
+  /** For ends of credentials; the process' own when left out. */
+  readonly clock?: Clock
   /** A stream that was silent this long gets a heartbeat, in ms. */
   readonly heartbeatMs: number
   /** A stream ends with `max-age` after this long, give or take 20 %, in ms; 0 for never. */
@@ -46,8 +50,6 @@ export interface AttachRequest {
 
 const SWEEP_INTERVAL_MS = 1_000
 const DRAIN_STEP_MS = 50
-const RETRY_MIN_MS = 500
-const RETRY_SPREAD_MS = 4_500
 
 /**
  * THE CENTRE: joins bus and hub. Events go publisher -> bus -> `#onEvents` -> hub -> connections, for local and remote
@@ -64,6 +66,7 @@ export class Gateway implements Publisher {
   readonly publishMany: Publisher['publishMany']
   readonly #options: GatewayOptions
   readonly #bus: Bus
+  readonly #clock: Clock
   readonly #hub: Hub
   readonly #flusher: Flusher
   readonly #resumer: Resumer
@@ -72,11 +75,13 @@ export class Gateway implements Publisher {
   readonly #ending = new Set<Connection>()
   #sweepTimer: NodeJS.Timeout | null = null
   #isLeaving = false
+  #startingReason: string | null = null
   #state: 'serving' | 'draining' | 'closed' = 'serving'
 
   constructor(options: GatewayOptions) {
     this.#options = options
     this.#bus = options.bus
+    this.#clock = options.clock ?? new ProcessClock()
     this.#hub = new Hub(connection => this.disconnect(connection, 'slow'))
     this.#flusher = new Flusher(this.#hub, now)
     const scheduleFlush = () => this.#flusher.schedule()
@@ -127,9 +132,16 @@ export class Gateway implements Publisher {
     return { ...this.#hub.counts, ...this.#counts }
   }
 
-  /** How the bus is. */
+  /** How the bus is; `starting` also while readiness is held. */
   get busHealth(): BusHealth {
-    return this.#bus.health()
+    const health = this.#bus.health()
+    const reason = health.status === 'starting' ? null : this.#startingReason
+    return reason === null ? health : { ...health, status: 'starting', reason }
+  }
+
+  /** Keeps `busHealth` at `starting` for this reason, until it is called with `null`. */
+  holdReady(reason: string | null): void {
+    this.#startingReason = reason
   }
 
   /** True until a shutdown is announced: then balancers should send new streams elsewhere. */
@@ -274,23 +286,13 @@ export class Gateway implements Publisher {
     for (const connection of this.#hub.connections) if (connection.recovery !== null) this.#resumer.settle(connection)
     const { heartbeatMs } = this.#options
     const disconnect = (connection: Connection, reason: CloseReason) => this.disconnect(connection, reason)
-    tendConnections({ hub: this.#hub, heartbeatMs, disconnect }, now(), Date.now(), this.#bus.position)
+    tendConnections({ hub: this.#hub, heartbeatMs, disconnect }, now(), this.#clock.now(), this.#bus.position)
     cutStuck(this.#ending)
     if (this.#resumer.isWaitedFor && this.#bus.health().status === 'ok') this.#resumer.retry()
   }
 }
 
 const now = (): number => performance.now()
-
-function jittered(ageMs: number): number {
-  return ageMs === 0 ? Number.POSITIVE_INFINITY : ageMs * (0.8 + Math.random() * 0.4)
-}
-
-// When a reader should come back: spread, so that a closed replica's readers do not come back in one moment. Ages are spread
-// already, and who ends for its age has a place to go to.
-function retryDelayMs(reason: CloseReason): number {
-  return reason === 'max-age' ? Math.random() * RETRY_MIN_MS : RETRY_MIN_MS + Math.random() * RETRY_SPREAD_MS
-}
 
 function until(time: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, Math.max(0, time - now())))

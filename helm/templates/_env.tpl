@@ -10,6 +10,7 @@
   "DOCS" $c.docs
   "HISTORY_SIZE" (int $c.historySize)
   "HISTORY_TTL_MS" (int $c.historyTtlMs)
+  "TOKEN_MAX_LIFE_MS" (int64 $c.tokenMaxLifeMs)
   "HEARTBEAT_MS" (int $c.heartbeatMs)
   "CONNECTION_MAX_AGE_MS" (int $c.connectionMaxAgeMs)
   "MAX_CONNECTIONS" (int $c.maxConnections)

@@ -44,6 +44,12 @@ export class RedisSignals implements Signals {
     this.#handler = handler
     this.#link.subscribe(this.#channel, bytes => this.#take(bytes.toString('utf8')))
     this.#link.onSubscribed(() => handler.onMissed())
+    this.#link.onUnsubscribed(() => handler.onCutOff())
+  }
+
+  /** Redis forgot what it was told: what it was told by signals must be looked up, and told again. */
+  miss(): void {
+    if (this.#link.isSubscriberReady) this.#handler?.onMissed()
   }
 
   async send(signal: Signal): Promise<number> {

@@ -33,6 +33,10 @@ export interface RedisBusOptions extends BusOptions {
   readonly waitMs: number
   /** Told of trouble, for logs. */
   readonly onTrouble: (error: unknown, what: string) => void
+  /** Told what time Redis says it is (ms since 1970) about once a second, and when it was asked, in ms of the monotonic clock. */
+  readonly onTime?: (time: number, sentAt: number) => void
+  /** Told that Redis lost data, or another server took its place. */
+  readonly onNewEpoch?: () => void
 }
 
 /**
@@ -60,6 +64,8 @@ export class RedisBus implements Bus {
   readonly #sentAt = new Map<number, number>()
   #heardAt = 0
   #lagMs: number | null = null
+  /** The epoch of the last beacon. */
+  #epoch: string | null = null
   #trouble: string | null = 'not connected to Redis yet'
   #isClosed = false
 
@@ -170,9 +176,12 @@ export class RedisBus implements Bus {
 
   #afterBeat(answer: unknown[], sentAt: number, arrived: Cursor | null): void {
     if (this.#isClosed) return
-    // Safe: beacon.lua returns these two strings behind the life.
-    const [epoch, seq] = answer as [string, string]
+    // Safe: beacon.lua returns these three strings behind the life.
+    const [epoch, seq, time] = answer as [string, string, string]
     this.#trouble = null
+    this.#options.onTime?.(Number(time), sentAt)
+    if (this.#epoch !== null && this.#epoch !== epoch) this.#options.onNewEpoch?.()
+    this.#epoch = epoch
     const subscription = this.#subscription!
     if (!this.#link.isSubscriberReady) return
     if (performance.now() - this.#heardAt > DEAF_AFTER_MS && sentAt - this.#heardAt > DEAF_AFTER_MS - BEAT_MS) {

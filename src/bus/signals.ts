@@ -10,6 +10,8 @@ export const SignalSchema = Type.Union([
   /** Changes nothing: is a stream with this ticket open? */
   Type.Object({ kind: Type.Literal('probe-ticket'), hash: Type.String() }),
   Type.Object({ kind: Type.Literal('disconnect'), connectionId: Type.String() }),
+  /** Revocations that Redis had lost were put back: a replica that looked meanwhile must look again. */
+  Type.Object({ kind: Type.Literal('look-up-revocations') }),
 ])
 export type Signal = Static<typeof SignalSchema>
 
@@ -19,6 +21,8 @@ export interface SignalHandler {
   onSignal(signal: Signal): number
   /** Signals may have been missed before this: what they would have said must be looked up. */
   onMissed(): void
+  /** From now on signals may be missed, until `onMissed`. */
+  onCutOff(): void
 }
 
 /**
