@@ -21,8 +21,9 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_S)
   const { log } = request.server
   const reqId = request.id
-  // The bus being away is no fault of the program: a line says so, without a stack for each publish.
-  if (known.code?.startsWith('TIDINGS_BUS_')) log.warn({ reqId, code: known.code }, known.message)
+  // The bus being away, or a publisher's flood, is no fault of the program: a line says so, without a stack for each request.
+  if (known.code?.startsWith('TIDINGS_BUS_') || known.code === 'TIDINGS_BODIES_TOO_LARGE')
+    log.warn({ reqId, code: known.code }, known.message)
   else if (statusCode >= 500) log.error({ reqId, err: known }, 'request failed')
   else log.debug({ reqId, code: known.code, statusCode }, 'request refused')
   const { code, message } = known.code?.startsWith('TIDINGS_')

@@ -1,6 +1,4 @@
-import type { FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
 import { RedisRevocations, RedisTickets } from './auth/redis-access.js'
-import { redisRateStore } from './auth/redis-rates.js'
 import { NO_REVOCATION_STORE, type RevocationStore } from './auth/revocations.js'
 import { MemoryTickets, type TicketStore } from './auth/tickets.js'
 import type { Bus } from './bus/bus.js'
@@ -9,6 +7,8 @@ import { RedisBus } from './bus/redis.js'
 import { RedisSignals } from './bus/redis-signals.js'
 import { MemorySignals, type Signals } from './bus/signals.js'
 import type { Config } from './config.js'
+import type { SharedBuckets } from './limits/exchange.js'
+import { redisBuckets } from './limits/redis.js'
 import type { Log } from './log.js'
 import { RedisLink } from './redis/link.js'
 import { RedisNames } from './redis/names.js'
@@ -19,8 +19,8 @@ export interface Shared {
   readonly signals: Signals
   readonly tickets: TicketStore
   readonly revocations: RevocationStore
-  /** Where requests are counted; `null` for this process's memory. */
-  readonly rates: FastifyRateLimitStoreCtor | null
+  /** Where replicas add up what counts against the limit of this name; `null` where there is one replica. */
+  readonly rates: ((limit: string) => SharedBuckets) | null
 }
 
 const TROUBLE_LOG_MS = 10_000
@@ -56,7 +56,7 @@ export function createShared(config: Config, log: Log): Shared {
     signals: new RedisSignals(link, names),
     tickets: new RedisTickets(link, names),
     revocations: new RedisRevocations(link, names),
-    rates: redisRateStore(link, names),
+    rates: limit => redisBuckets(link, names, limit),
   }
 }
 
