@@ -19,6 +19,9 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   const known = translate(error, request.headers['content-type'], request.routeOptions.bodyLimit)
   const statusCode = known.statusCode ?? 500
   if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_S)
+  // Fastify would close the connection on a publisher that is still sending, whose reset may overtake the answer. The rest of
+  // the body is read and dropped instead, for as long as a request may take.
+  if (known.code === 'TIDINGS_BODIES_TOO_LARGE') reply.removeHeader('connection')
   const { log } = request.server
   const reqId = request.id
   // The bus being away, or a publisher's flood, is no fault of the program: a line says so, without a stack for each request.
