@@ -99,8 +99,9 @@ export async function buildApp(config: Config, log?: DestinationStream): Promise
   const tls = certificate === null ? {} : { http2: true, https }
   // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
   const app = Fastify({ ...serverOptions(config, log), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
-  app.setNotFoundHandler(request => {
-    throw new NotFound(request.method, shown(withoutSecrets(request.url)))
+  // Before a body is read: nobody makes the gateway hold bytes without a credential.
+  app.addHook('onRequest', (request, _, done) => {
+    done(request.is404 ? new NotFound(request.method, shown(withoutSecrets(request.url))) : undefined)
   })
   await app.register(errorsPlugin)
   await app.register(openapiPlugin, { version })

@@ -55,8 +55,13 @@ t.test('while Redis does not answer, requests are counted all the same', async t
   t.ok(codes.has('TIDINGS_RATE_LIMITED'), [...codes].join())
 })
 
-/** Opens an upload, and says how many bytes its body will have. */
-async function upload(t: Test, { port }: Gateway, key: string, path: string, head: string) {
+interface Upload {
+  readonly socket: Socket
+  readonly answer: () => string
+}
+
+/** Opens an upload: `head` says how its body will come. */
+async function upload(t: Test, { port }: Gateway, key: string, path: string, head: string): Promise<Upload> {
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
   let answer = ''
@@ -83,14 +88,14 @@ const SMALL_HEAP = { nodeArgs: ['--max-old-space-size=128'] }
 t.test('of 20 slow uploads of 8 MiB the first ones go on, the rest are refused, and others publish', async t => {
   const gateway = await startGateway(t, { API_KEYS }, SMALL_HEAP)
   const size = 8 * MIB
-  const uploads: Awaited<ReturnType<typeof upload>>[] = []
+  const uploads: Upload[] = []
   for (let n = 0; n < 20; n++) {
     const each = await upload(t, gateway, NARROW, '/v1/events', `Content-Length: ${size}`)
     uploads.push(each)
     for (let mib = 0; mib < 7; mib++) await send(each.socket, `${mib === 0 ? '[' : ' '}${' '.repeat(MIB - 1)}`)
   }
   const refused = () => uploads.filter(({ answer }) => answer().startsWith('HTTP/1.1 503'))
-  await waitFor(() => refused().length >= 18, 10_000, 'the uploads beyond the bound to be refused')
+  await waitFor(() => refused().length >= 19, 10_000, 'the uploads beyond the bound to be refused')
   t.equal(refused().length, 19, 'a heap of 128 MB has room for one of a publisher')
   t.match(refused()[0]!.answer(), /\r\nretry-after: 1\r\n/i)
   t.match(refused()[0]!.answer(), /TIDINGS_BODIES_TOO_LARGE.*publisher 'jobs' has \d+ bytes .* at most 12582912 /)
@@ -100,6 +105,16 @@ t.test('of 20 slow uploads of 8 MiB the first ones go on, the rest are refused, 
   await waitFor(() => kept.answer() !== '', 10_000, 'the first upload to be answered')
   t.match(kept.answer(), /^HTTP\/1\.1 202 /)
   t.equal((await batch(gateway, NARROW, 1_000, () => 'session:a')).status, 202, 'what it held was given back')
+})
+
+t.test('a body for no route is not read, in however many pieces it comes', async t => {
+  const gateway = await startGateway(t, { API_KEYS }, SMALL_HEAP)
+  const { socket, answer } = await upload(t, gateway, 'nobody', '/nothing', 'Transfer-Encoding: chunked')
+  const pieces = '1\r\n \r\n'.repeat(100_000)
+  for (let n = 0; n < 10 && !socket.destroyed; n++) await send(socket, pieces)
+  await waitFor(() => answer() !== '', 10_000, 'the answer, before the end of the body')
+  t.match(answer(), /^HTTP\/1\.1 404 [\s\S]*TIDINGS_NOT_FOUND/)
+  t.equal((await batch(gateway, NARROW, 10, () => 'session:a')).status, 202)
 })
 
 t.test(
@@ -118,7 +133,7 @@ t.test(
 
 t.test('bodies for tickets are bounded with the others', async t => {
   const gateway = await startGateway(t, { API_KEYS }, SMALL_HEAP)
-  const uploads: Awaited<ReturnType<typeof upload>>[] = []
+  const uploads: Upload[] = []
   for (let n = 0; n < 250; n++) {
     const each = await upload(t, gateway, NARROW, '/v1/tickets', 'Content-Length: 65000')
     uploads.push(each)
