@@ -96,14 +96,14 @@ export const ConfigSchema = Type.Object(
       10_000,
       0,
       10_000_000,
-      'events per second and publisher, each event of a batch counted; 0 for no limit',
+      'events per second and publisher; 0 for no limit',
     ),
     rateLimitRooms: count(
       'RATE_LIMIT_ROOMS',
       3_000,
       0,
       10_000_000,
-      'new rooms per minute and publisher, API keys without patterns excepted; 0 for no limit',
+      'new rooms per minute and publisher; 0 for no limit',
     ),
     rateLimitConnect: count(
       'RATE_LIMIT_CONNECT',
