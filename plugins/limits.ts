@@ -189,11 +189,11 @@ function addMetric({ tidingsMetrics }: FastifyInstance, refused: Readonly<Record
   new Counter({
     name: 'tidings_rate_limited_total',
     help: 'Requests refused by a rate limit',
-    labelNames: ['limit'],
+    labelNames: ['reason'],
     registers: [tidingsMetrics],
     collect() {
       this.reset()
-      for (const [limit, count] of Object.entries(refused)) this.inc({ limit }, count)
+      for (const [reason, count] of Object.entries(refused)) this.inc({ reason }, count)
     },
   })
 }

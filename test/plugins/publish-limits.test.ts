@@ -90,7 +90,7 @@ t.test('59 batches of 1,000 new rooms by one narrow publisher do not fill the bu
   for (let n = 0; n < 5; n++) t.equal((await batch(ROOT, 1_000, i => `session:root:${n}:${i}`)).status, 202)
   t.match(
     await (await fetch(`${url}/metrics`)).text(),
-    /tidings_rate_limited_total\{limit="rooms"\} 1\d\d\n/,
+    /tidings_rate_limited_total\{reason="rooms"\} 1\d\d\n/,
     'and the refusals are counted',
   )
   t.ok(app.tidings.counts.published < 20_000)
