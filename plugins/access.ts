@@ -47,7 +47,10 @@ const EndedSchema = Type.Object({
 // For servers: tickets, and ends of access. Everything here acts on all replicas.
 async function accessRoutes(app: FastifyInstance): Promise<void> {
   const { access, allows, authenticate } = app.tidingsAuth
+  const { publish: limit, bodies } = app.tidingsLimits
   app.addHook('onRequest', authenticate)
+  if (limit !== null) app.addHook('onRequest', limit)
+  app.addHook('preParsing', bodies)
   const manage = async ({ viewer }: FastifyRequest, room: string, what: string) => {
     // One who may not even say which user it is about needs a key without patterns.
     const isAllowed = room === ANY_ROOM ? viewer.publish.includes(ANY_ROOM) && viewer.kind !== 'user' : true
@@ -60,7 +63,7 @@ async function accessRoutes(app: FastifyInstance): Promise<void> {
       tags: ['access'],
       summary,
       description,
-      response: { 200: EndedSchema, ...refusals(400, 401, 403, 503) },
+      response: { 200: EndedSchema, ...refusals(400, 401, 403, 429, 503) },
     },
   })
   const ended = (reply: FastifyReply, count: number) => reply.header('cache-control', 'no-store').send({ ended: count })
@@ -75,7 +78,7 @@ async function accessRoutes(app: FastifyInstance): Promise<void> {
         description:
           'A credential for EventSource, which cannot send headers. Good for one stream at a time and its reconnects; it must be used within 60 s.',
         body: TicketRequestSchema,
-        response: { 201: TicketSchema, ...refusals(400, 401, 403, 415, 503) },
+        response: { 201: TicketSchema, ...refusals(400, 401, 403, 415, 429, 503) },
       },
       validatorCompiler: () => () => true,
     },
@@ -136,5 +139,5 @@ export default fp(accessRoutes, {
   name: 'tidings-access',
   fastify: '5.x',
   encapsulate: true,
-  dependencies: ['tidings-auth'],
+  dependencies: ['tidings-auth', 'tidings-limits'],
 })

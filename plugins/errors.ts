@@ -19,10 +19,14 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   const known = translate(error, request.headers['content-type'], request.routeOptions.bodyLimit)
   const statusCode = known.statusCode ?? 500
   if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_S)
+  // Fastify would close the connection on a publisher that is still sending, whose reset may overtake the answer. The rest of
+  // the body is read and dropped instead, for as long as a request may take.
+  if (known.code === 'TIDINGS_BODIES_TOO_LARGE') reply.removeHeader('connection')
   const { log } = request.server
   const reqId = request.id
-  // The bus being away is no fault of the program: a line says so, without a stack for each publish.
-  if (known.code?.startsWith('TIDINGS_BUS_')) log.warn({ reqId, code: known.code }, known.message)
+  // The bus being away, or a publisher's flood, is no fault of the program: a line says so, without a stack for each request.
+  if (known.code?.startsWith('TIDINGS_BUS_') || known.code === 'TIDINGS_BODIES_TOO_LARGE')
+    log.warn({ reqId, code: known.code }, known.message)
   else if (statusCode >= 500) log.error({ reqId, err: known }, 'request failed')
   else log.debug({ reqId, code: known.code, statusCode }, 'request refused')
   const { code, message } = known.code?.startsWith('TIDINGS_')

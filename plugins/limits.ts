@@ -1,59 +1,174 @@
-import rateLimit, { type FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, RequestPayload } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Config } from '../src/config.js'
-import { RateLimited } from '../src/errors.js'
+import { Counter } from 'prom-client'
+import { ANY_ROOM, type Viewer } from '../src/auth/viewer.js'
+import { type Config, ConfigSchema, type RateLimitName } from '../src/config.js'
+import { BodiesTooLarge, RateLimited } from '../src/errors.js'
+import { shown } from '../src/event.js'
+import { Bodies, PIECE_BYTES } from '../src/limits/bodies.js'
+import type { SharedBuckets } from '../src/limits/exchange.js'
+import { Limiter } from '../src/limits/limiter.js'
 
-/** A hook that runs after the viewer is known. */
-export type LimitHook = (request: FastifyRequest, reply: FastifyReply) => Promise<void>
+type Done = (error?: Error) => void
+
+/** An onRequest hook that runs after the viewer is known. */
+export type LimitHook = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
+
+/** What counts and refuses; `null` where there is no limit, so that it costs nothing. */
+export interface Limits {
+  /** Counts a request as one event. */
+  readonly publish: LimitHook | null
+  /** Counts a request as one new stream. */
+  readonly connect: LimitHook | null
+  /** Refuses those who have begun too many rooms. */
+  readonly rooms: LimitHook | null
+  /**
+   * Counts a batch, whose first event was counted with its request.
+   * @throws RateLimited
+   */
+  readonly batch: (request: FastifyRequest, reply: FastifyReply, events: number) => Promise<void>
+  /** Counts the rooms that a publish of this request began. */
+  readonly roomsBegan: ((request: FastifyRequest, count: number) => void) | null
+  /** A preParsing hook that bounds what the bodies of all requests hold, until they are answered. */
+  readonly bodies: (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    payload: RequestPayload,
+    done: (error: null, payload: RequestPayload) => void,
+  ) => void
+}
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What counts requests of each kind; `null` where there is no limit, so that it costs nothing. */
-    tidingsLimits: { readonly publish: LimitHook | null; readonly connect: LimitHook | null }
+    tidingsLimits: Limits
   }
 }
 
 /** What the limits plugin is made with. */
 export interface LimitsOptions {
   readonly config: Config
-  /** Where requests are counted; `null` for this process's memory. */
-  readonly store: FastifyRateLimitStoreCtor | null
+  /** Where replicas add up what they count; `null` where there is one replica. */
+  readonly store: ((limit: string) => SharedBuckets) | null
 }
 
-const PUBLISH_WINDOW_MS = 1_000
-const CONNECT_WINDOW_MS = 60_000
-/** Publishers and viewers that are counted at once, without Redis. */
-const COUNTED_AT_ONCE = 100_000
+interface Kind {
+  readonly name: 'publish' | 'rooms' | 'connect'
+  readonly option: RateLimitName
+  readonly windowMs: number
+  readonly what: string
+  readonly within: string
+  /** Those whom it does not concern. */
+  readonly isExempt?: (viewer: Viewer) => boolean
+}
 
-// Request rates. One over its limit is refused with 429; the stream's door turns that into an answer that EventSource comes
-// back from.
+const LOG_INTERVAL_MS = 10_000
+const SECOND = { windowMs: 1_000, within: 'within a second' }
+const MINUTE = { windowMs: 60_000, within: 'within a minute' }
+const KINDS: Record<Kind['name'], Kind> = {
+  publish: { name: 'publish', option: 'rateLimitPublish', what: 'events', ...SECOND },
+  rooms: { name: 'rooms', option: 'rateLimitRooms', what: 'new rooms', ...MINUTE, isExempt: isUnbounded },
+  connect: { name: 'connect', option: 'rateLimitConnect', what: 'new streams', ...MINUTE },
+}
+
+// Rates and bounds. Whoever is over a rate is refused with 429; the stream's door turns that into an answer that EventSource
+// comes back from.
 async function limits(app: FastifyInstance, { config, store }: LimitsOptions): Promise<void> {
-  const { rateLimitPublish, rateLimitConnect } = config
-  if (rateLimitPublish > 0 || rateLimitConnect > 0) {
-    await app.register(rateLimit, {
-      global: false,
-      cache: COUNTED_AT_ONCE,
-      // Without Redis nothing is published anyway, and readers must be able to come back.
-      skipOnError: true,
-      ...(store === null ? {} : { store }),
-    })
+  const refused: Record<Kind['name'], number> = { publish: 0, rooms: 0, connect: 0 }
+  addMetric(app, refused)
+  const lastLogAt = new Map<string, number>()
+  const note = ({ name }: Kind, refusal: Error) => {
+    refused[name]++
+    // Refusals repeat: a line of a limit now and then is enough.
+    const now = performance.now()
+    if (now - (lastLogAt.get(name) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return
+    lastLogAt.set(name, now)
+    app.log.warn({ limit: name, refused: refused[name] }, `rate limit: ${refusal.message}`)
   }
-  const limit = (kind: string, max: number, timeWindow: number, what: string): LimitHook | null => {
-    if (max === 0) return null
-    const count = app.createRateLimit({ max, timeWindow, keyGenerator: request => `${kind}:${whoOf(request)}` })
-    return async (request, reply) => {
-      const counted = await count(request)
-      if (counted.isAllowed || !counted.isExceeded) return
-      const retryS = Math.max(1, counted.ttlInSeconds)
-      reply.header('retry-after', retryS)
-      throw new RateLimited(max, what, retryS)
+  const [publish, rooms, connect] = [KINDS.publish, KINDS.rooms, KINDS.connect].map(kind =>
+    config[kind.option] === 0 ? null : createRate(kind, config[kind.option], store, refusal => note(kind, refusal)),
+  )
+  app.decorate('tidingsLimits', {
+    publish: hookOf(publish, 1),
+    connect: hookOf(connect, 1),
+    rooms: hookOf(rooms, 0),
+    batch: async (request, reply, events) => {
+      // Others of the same publisher may have come while its body was on the way.
+      await rooms?.take(request, reply, 0)
+      if (events > 1) await publish?.takeRest(request, reply, events - 1)
+    },
+    roomsBegan: rooms ? (request, count) => rooms.charge(request, count) : null,
+    bodies: boundBodies(new Bodies()),
+  })
+}
+
+function createRate(kind: Kind, limit: number, store: LimitsOptions['store'], onRefused: (refusal: Error) => void) {
+  const { option, windowMs, what, within, isExempt = () => false } = kind
+  const { env, default: byDefault } = ConfigSchema.properties[option]
+  const limiter = new Limiter({ limit, windowMs, shared: store?.(kind.name) ?? null })
+  // In open mode everybody comes from this machine, to develop and to measure: only a limit that was chosen holds there.
+  const concerns = ({ viewer }: FastifyRequest) => (viewer.kind === 'open' ? limit !== byDefault : !isExempt(viewer))
+  const check = (request: FastifyRequest, reply: FastifyReply, waitMs: number) => {
+    if (waitMs === 0) return
+    const retryS = Math.max(1, Math.ceil(waitMs / 1_000))
+    const refusal = new RateLimited(limit, what, within, `${env}=${limit}`, shown(nameOf(request)), retryS)
+    onRefused(refusal)
+    reply.header('retry-after', retryS)
+    throw refusal
+  }
+  const settle = (request: FastifyRequest, reply: FastifyReply, wait: number | Promise<number>) =>
+    typeof wait === 'number' ? check(request, reply, wait) : wait.then(ms => check(request, reply, ms))
+  return {
+    /** @throws RateLimited  there is no room for one event; otherwise all of them are counted */
+    take: (request: FastifyRequest, reply: FastifyReply, events: number) =>
+      concerns(request) ? settle(request, reply, limiter.take(whoOf(request), events)) : undefined,
+    /** The same for the other events of a request that was let through. */
+    takeRest: (request: FastifyRequest, reply: FastifyReply, events: number) =>
+      concerns(request) ? settle(request, reply, limiter.takeRest(whoOf(request), events)) : undefined,
+    charge: (request: FastifyRequest, events: number) => {
+      if (concerns(request)) limiter.charge(whoOf(request), events)
+    },
+  }
+}
+
+function hookOf(rate: ReturnType<typeof createRate> | null | undefined, events: number): LimitHook | null {
+  if (!rate) return null
+  return (request, reply, done) => {
+    try {
+      const taken = rate.take(request, reply, events)
+      if (taken === undefined) done()
+      else taken.then(() => done(), done)
+    } catch (error) {
+      // Safe: only RateLimited is thrown.
+      done(error as Error)
     }
   }
-  app.decorate('tidingsLimits', {
-    publish: limit('publish', rateLimitPublish, PUBLISH_WINDOW_MS, 'publish requests a second (RATE_LIMIT_PUBLISH)'),
-    connect: limit('connect', rateLimitConnect, CONNECT_WINDOW_MS, 'new streams a minute (RATE_LIMIT_CONNECT)'),
-  })
+}
+
+// Bytes are counted as they come. Whoever would hold too many is refused while the body is still on its way.
+function boundBodies(bodies: Bodies): Limits['bodies'] {
+  return (request, reply, payload, done) => {
+    const who = whoOf(request)
+    let held = 0
+    const count = (piece: Buffer | string) => {
+      const bytes = Buffer.byteLength(piece) + PIECE_BYTES
+      const allowed = bodies.take(who, bytes)
+      if (allowed === null) {
+        held += bytes
+        return
+      }
+      payload.removeListener('data', count)
+      // To whoever reads the body it ends in an error, which becomes the answer. One that nobody reads holds nothing.
+      if (payload.listenerCount('error') === 0) return
+      payload.emit('error', new BodiesTooLarge(shown(nameOf(request)), bodies.heldBy(who) + bytes, allowed))
+    }
+    payload.on('data', count)
+    // It was answered, or its publisher has left.
+    reply.raw.once('close', () => {
+      payload.removeListener('data', count)
+      if (held > 0) bodies.release(who, held)
+    })
+    done(null, payload)
+  }
 }
 
 // In open mode users are only said, so the address counts.
@@ -61,4 +176,26 @@ function whoOf({ viewer: { kind, userId }, ip }: FastifyRequest): string {
   return kind === 'open' ? `address:${ip}` : `${kind}:${userId}`
 }
 
-export default fp(limits, { name: 'tidings-limits', fastify: '5.x', dependencies: ['tidings-auth'] })
+function nameOf({ viewer: { kind, userId }, ip }: FastifyRequest): string {
+  return kind === 'open' ? ip : userId
+}
+
+// Without patterns a key is the operator's own.
+function isUnbounded({ kind, publish }: Viewer): boolean {
+  return kind === 'server' && publish.includes(ANY_ROOM)
+}
+
+function addMetric({ tidingsMetrics }: FastifyInstance, refused: Readonly<Record<string, number>>): void {
+  new Counter({
+    name: 'tidings_rate_limited_total',
+    help: 'Requests refused by a rate limit',
+    labelNames: ['reason'],
+    registers: [tidingsMetrics],
+    collect() {
+      this.reset()
+      for (const [reason, count] of Object.entries(refused)) this.inc({ reason }, count)
+    },
+  })
+}
+
+export default fp(limits, { name: 'tidings-limits', fastify: '5.x', dependencies: ['tidings-auth', 'tidings-metrics'] })

@@ -48,10 +48,11 @@ const KeyHeaderSchema = Type.Object({
 async function publish(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
   const { maxEventBytes } = config
   const { allows, authenticate } = app.tidingsAuth
-  const { publish: limit } = app.tidingsLimits
+  const { publish: eventLimit, rooms: roomLimit, batch: countBatch, roomsBegan, bodies } = app.tidingsLimits
   // Before bodies are read: nobody makes the gateway hold bytes without a credential.
   app.addHook('onRequest', authenticate)
-  if (limit !== null) app.addHook('onRequest', limit)
+  for (const limit of [roomLimit, eventLimit]) if (limit !== null) app.addHook('onRequest', limit)
+  app.addHook('preParsing', bodies)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(['application/json'], { parseAs: 'string' }, keepText)
 
@@ -75,7 +76,9 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
       const isAllowed = allows(request.viewer, 'publish', room)
       if (isAllowed !== true && !(await isAllowed)) throw new PublishForbidden(request.viewer.userId, room)
     }
-    const published = await app.tidings.publishDrafts(drafts)
+    // Counted when it is known, for a publisher cannot tell new rooms from old ones: too many of them are waited out afterwards.
+    const onNewRooms = roomsBegan === null ? undefined : (count: number) => roomsBegan(request, count)
+    const published = await app.tidings.publishDrafts(drafts, onNewRooms)
     await endOfTurn()
     return published
   }
@@ -109,6 +112,7 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
       handler: async (request, reply) => {
         const isNdjson = request.headers['content-type']?.includes('ndjson') === true
         const drafts = withBatchKey(await readBatch(textOf(request), isNdjson, maxEventBytes), keyOf(request))
+        await countBatch(request, reply, drafts.length)
         return reply.code(202).send({ events: await publishAll(request, drafts) })
       },
     })

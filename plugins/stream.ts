@@ -112,7 +112,9 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
     errorHandler: (error, request, reply) => {
       if (error.statusCode !== 429 && error.statusCode !== 503) return reply.send(error)
       const retryAfterS = Number(reply.getHeader('retry-after') ?? 1)
-      refuse(app, request, reply, 'overloaded', retryAfterS * 1_000 * (1 + Math.random()))
+      // Which limit it was is the reader's to know; what is wrong with a server is not.
+      const message = error.statusCode === 429 ? error.message : undefined
+      refuse(app, request, reply, 'overloaded', retryAfterS * 1_000 * (1 + Math.random()), message)
     },
   })
 }
@@ -150,6 +152,7 @@ function refuse(
   reply: FastifyReply,
   reason: CloseReason,
   retryMs: number,
+  message?: string,
 ): void {
   reply.hijack()
   const { raw } = reply
@@ -161,7 +164,7 @@ function refuse(
     'x-accel-buffering': 'no',
     ...(request.raw.httpVersionMajor === 2 ? {} : { connection: 'close' }),
   })
-  app.tidings.refuse(raw, reason, retryMs)
+  app.tidings.refuse(raw, reason, retryMs, message)
 }
 
 // Sends the response head and takes the socket, or the HTTP/2 stream, out of Fastify's and Node's hands.

@@ -111,8 +111,9 @@ export async function buildApp(config: Config, log?: DestinationStream): Promise
   // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
   const app = Fastify({ ...serverOptions(config, log), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
   const seeDocs = config.docs ? '; see /docs or /openapi.json for those there are' : ''
-  app.setNotFoundHandler(request => {
-    throw new NotFound(request.method, shown(withoutSecrets(request.url)), seeDocs)
+  // Before a body is read: nobody makes the gateway hold bytes without a credential.
+  app.addHook('onRequest', (request, _, done) => {
+    done(request.is404 ? new NotFound(request.method, shown(withoutSecrets(request.url)), seeDocs) : undefined)
   })
   await app.register(errorsPlugin)
   if (config.docs) await app.register(openapiPlugin, { version })

@@ -118,14 +118,21 @@ export const ConfigSchema = Type.Object(
     queueLimitBytes: count('QUEUE_LIMIT_BYTES', 1_048_576, 16_384, 268_435_456, 'bytes that may wait for one reader'),
     rateLimitPublish: count(
       'RATE_LIMIT_PUBLISH',
-      0,
+      10_000,
       0,
       10_000_000,
-      'publish requests per second and publisher; 0 for no limit',
+      'events per second and publisher; 0 for no limit',
+    ),
+    rateLimitRooms: count(
+      'RATE_LIMIT_ROOMS',
+      3_000,
+      0,
+      10_000_000,
+      'new rooms per minute and publisher; 0 for no limit',
     ),
     rateLimitConnect: count(
       'RATE_LIMIT_CONNECT',
-      0,
+      600,
       0,
       10_000_000,
       'new streams per minute and viewer; 0 for no limit',
@@ -166,6 +173,9 @@ export const ConfigSchema = Type.Object(
   { additionalProperties: false },
 )
 export type Config = Static<typeof ConfigSchema>
+
+/** The options that limit a rate. */
+export type RateLimitName = 'rateLimitPublish' | 'rateLimitRooms' | 'rateLimitConnect'
 
 /** A variable of the README's table. */
 export interface Variable {

@@ -170,8 +170,9 @@ export class Connection {
   }
 }
 
-/** The bytes that tell a reader why its stream ends, and when to come back. */
-export function encodeClose(reason: CloseReason, retryMs: number): Buffer {
+/** The bytes that tell a reader why its stream ends, and when to come back; `message` is for people. */
+export function encodeClose(reason: CloseReason, retryMs: number, message?: string): Buffer {
   const reconnect = SHOULD_RECONNECT[reason]
-  return encodeControl('stream.close', { reason, reconnect, retryMs: Math.round(retryMs) }, { retryMs })
+  const data = { reason, reconnect, retryMs: Math.round(retryMs), ...(message === undefined ? {} : { message }) }
+  return encodeControl('stream.close', data, { retryMs })
 }

@@ -166,11 +166,16 @@ export const OpenToLoopback = createError<[why: string]>(
   403,
 )
 
-/** More requests than a publisher or viewer may make. */
-export const RateLimited = createError<[allowed: number, what: string, retryS: number]>(
-  'TIDINGS_RATE_LIMITED',
-  'more than %d %s; try again in %d s',
-  429,
+/** More events, rooms or streams than a publisher or viewer may have in a window. */
+export const RateLimited = createError<
+  [limit: number, what: string, within: string, variable: string, who: string, retryS: number]
+>('TIDINGS_RATE_LIMITED', "more than %d %s %s (%s) by '%s'; try again in %d s", 429)
+
+/** More bytes of request bodies at once than one publisher, or all of them, may have on the way. */
+export const BodiesTooLarge = createError<[who: string, heldBytes: number, allowed: number]>(
+  'TIDINGS_BODIES_TOO_LARGE',
+  "publisher '%s' has %d bytes of request bodies on the way, but at most %d are taken now; nothing was published, send fewer at once or try again",
+  503,
 )
 
 /** The issuer's keys are not known yet and cannot be had now. */

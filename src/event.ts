@@ -37,7 +37,7 @@ export const EventBodySchema = Type.Object(
     ),
     key: Type.Optional(
       Type.String({
-        description: 'Idempotency key: the same key within 5 minutes publishes once.',
+        description: 'Idempotency key: the same key in the same room within 5 minutes publishes once.',
         examples: ['job-7'],
       }),
     ),

@@ -104,10 +104,10 @@ export class Gateway implements Publisher {
     })
   }
 
-  /** Publishes checked drafts as one atomic step. Errors as in `Bus.publish`. */
-  async publishDrafts(drafts: readonly Draft[]): Promise<Published[]> {
+  /** Publishes checked drafts as one atomic step. As `Bus.publish`. */
+  async publishDrafts(drafts: readonly Draft[], onNewRooms?: (count: number) => void): Promise<Published[]> {
     if (drafts.length === 0) return []
-    const published = await this.#bus.publish(drafts)
+    const published = await this.#bus.publish(drafts, onNewRooms)
     for (const { duplicate } of published) if (!duplicate) this.#counts.published++
     return published
   }
@@ -185,10 +185,10 @@ export class Gateway implements Publisher {
 
   /**
    * Tells the reader on `sink` why it gets no stream, and ends it: in the stream itself, because EventSource never comes back
-   * from an error status.
+   * from an error status. `message` says more, for people.
    */
-  refuse(sink: Writable, reason: CloseReason, retryMs = retryDelayMs(reason)): void {
-    sink.end(encodeClose(reason, retryMs))
+  refuse(sink: Writable, reason: CloseReason, retryMs = retryDelayMs(reason), message?: string): void {
+    sink.end(encodeClose(reason, retryMs, message))
     this.#counts.closed[reason]++
   }
 

@@ -1,7 +1,5 @@
-import type { FastifyRateLimitStoreCtor } from '@fastify/rate-limit'
 import { rememberedMs } from './auth/jwt.js'
 import { RedisSightings, RedisTickets } from './auth/redis-access.js'
-import { redisRateStore } from './auth/redis-rates.js'
 import { RedisRevocations } from './auth/redis-revocations.js'
 import { MemoryRevocations, type RevocationStore } from './auth/revocations.js'
 import { createDateOf, type DateOf, MemorySightings } from './auth/sightings.js'
@@ -13,6 +11,8 @@ import { RedisSignals } from './bus/redis-signals.js'
 import { MemorySignals, type Signals } from './bus/signals.js'
 import { type Clock, ProcessClock, RedisClock } from './clock.js'
 import type { Config } from './config.js'
+import type { SharedBuckets } from './limits/exchange.js'
+import { redisBuckets } from './limits/redis.js'
 import type { Log } from './log.js'
 import { RedisLink } from './redis/link.js'
 import { RedisNames } from './redis/names.js'
@@ -26,8 +26,8 @@ export interface Shared {
   /** The time that decides about credentials. */
   readonly clock: Clock
   readonly dateOf: DateOf
-  /** Where requests are counted; `null` for this process's memory. */
-  readonly rates: FastifyRateLimitStoreCtor | null
+  /** Where replicas add up what counts against the limit of this name; `null` where there is one replica. */
+  readonly rates: ((limit: string) => SharedBuckets) | null
 }
 
 const TROUBLE_LOG_MS = 10_000
@@ -80,7 +80,7 @@ export function createShared(config: Config, log: Log, hasOwnViewers = false): S
     revocations,
     clock,
     dateOf: createDateOf({ clock, sightings, revocations: revocations.known, lifeMs }),
-    rates: redisRateStore(link, names),
+    rates: limit => redisBuckets(link, names, limit),
   }
 }
 

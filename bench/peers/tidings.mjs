@@ -11,8 +11,8 @@ export const tidings = gateway('tidings', 'memory')
 export const tidingsRedis = gateway('tidings (redis)', 'redis')
 
 /**
- * The whole product as it is built: Fastify, hooks, metrics, history and its log on (to a file). Only its limit on
- * connections is raised.
+ * The whole product as it is built: Fastify, hooks, metrics, history and its log on (to a file). Only its limits on
+ * connections and rates are raised.
  * @param {string} name
  * @param {'memory' | 'redis'} adapter
  * @returns {import('./peers.mjs').Peer}
@@ -41,6 +41,9 @@ function gateway(name, adapter) {
             PORT: String(port),
             SSE_ADAPTER: adapter,
             MAX_CONNECTIONS: '20000',
+            RATE_LIMIT_PUBLISH: '0',
+            RATE_LIMIT_ROOMS: '0',
+            RATE_LIMIT_CONNECT: '0',
             ...(redis && { REDIS_URL: redis.url }),
             ...env,
           },

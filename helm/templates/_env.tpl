@@ -19,6 +19,7 @@
   "MAX_EVENT_BYTES" (int $c.maxEventBytes)
   "QUEUE_LIMIT_BYTES" (int $c.queueLimitBytes)
   "RATE_LIMIT_PUBLISH" (int $c.rateLimitPublish)
+  "RATE_LIMIT_ROOMS" (int $c.rateLimitRooms)
   "RATE_LIMIT_CONNECT" (int $c.rateLimitConnect)
   "DRAIN_DELAY_MS" (int .Values.drain.delayMs)
   "DRAIN_WINDOW_MS" (int .Values.drain.windowMs)

@@ -22,7 +22,12 @@ export const good = {
   'every variable': [
     base,
     json('config.corsOrigins', ['https://a.example', 'https://b.example']),
-    set('config.rateLimitPublish=1000', 'config.rateLimitConnect=60', 'config.redisWaitReplicas=1'),
+    set(
+      'config.rateLimitPublish=1000',
+      'config.rateLimitRooms=100',
+      'config.rateLimitConnect=60',
+      'config.redisWaitReplicas=1',
+    ),
     set('config.jwksUrl=https://id.example/keys', 'config.trustProxy=1', 'config.connectionMaxAgeMs=900000'),
   ],
   'an image by digest, from a registry with a password': [

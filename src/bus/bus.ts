@@ -57,13 +57,15 @@ export interface Bus {
    */
   connect(subscriber: Subscriber): Promise<void>
   /**
-   * Publishes all drafts as one atomic step, or none; answers them in order. A draft whose key was used within 5 minutes is
-   * not published again and answers the first result with `duplicate: true`.
+   * Publishes all drafts as one atomic step, or none; answers them in order. A draft whose key was used in its room within
+   * 5 minutes is not published again and answers the first result with `duplicate: true`. The same key in another room is
+   * another key. `onNewRooms` is called before this resolves, when some of the drafts began rooms that the bus did not know,
+   * with how many; ephemeral events begin none.
    * @throws BusUnavailable  nothing was published
    * @throws BusUncertain    the answer was lost; repeating with the same keys is safe
    * @throws Closed          after close
    */
-  publish(drafts: readonly Draft[]): Promise<Published[]>
+  publish(drafts: readonly Draft[], onNewRooms?: (count: number) => void): Promise<Published[]>
   /**
    * What `rooms` got after `after`, a page of about `limitBytes` at a time (default `PAGE_BYTES`): one event may pass it.
    * Synchronous when memory can tell. Pages that follow each other are cheapest with the same array of rooms.

@@ -1,4 +1,3 @@
-import { getHeapStatistics } from 'node:v8'
 import type { Cursor } from '../cursor.js'
 import type { Event } from '../event.js'
 import { FRAME_OVERHEAD_BYTES, ROOMS_LIMIT } from './bus.js'
@@ -6,18 +5,6 @@ import { Records, type RecordsReader } from './records.js'
 
 // What a room costs in memory beyond its events: names, objects, what a Buffer of its own takes. Measured with Node 20.
 const ROOM_BYTES = 1_000
-
-const MIN_LIMIT_BYTES = 16 * 1_048_576
-const MAX_LIMIT_BYTES = 512 * 1_048_576
-
-/**
- * Bytes of events that suit a process whose heap is this large: `share` of it, 16-512 MiB. They lie beside the heap, in
- * Buffers of up to twice as many.
- */
-export function heapShare(share: number): number {
-  const { heap_size_limit: heapBytes } = getHeapStatistics()
-  return Math.min(MAX_LIMIT_BYTES, Math.max(MIN_LIMIT_BYTES, heapBytes * share))
-}
 
 interface RoomHistory {
   readonly name: string
@@ -62,14 +49,20 @@ export class History {
     this.#forgotten = start.seq
   }
 
-  /** Keeps an event of this epoch; seqs must come in rising order. Ephemeral ones take no history. */
-  append(event: Event): void {
-    if (event.ephemeral) return
+  /**
+   * Keeps an event of this epoch; seqs must come in rising order. Ephemeral ones take no history. Returns true when its room was
+   * not known before.
+   */
+  append(event: Event): boolean {
+    if (event.ephemeral) return false
+    const known = this.#rooms.size
     const room = this.#touch(event.room)
+    const isNew = this.#rooms.size > known
     room.last = event.cursor.seq
     this.#bytes += room.records.push(event)
     if (room.records.length > this.#options.historySize) this.#trimFirst(room)
     if (this.#bytes > this.#options.limitBytes || this.#rooms.size > ROOMS_LIMIT) this.#forgetOldRooms()
+    return isNew
   }
 
   /** Which of these rooms may have had events behind `seq` that are not here. Decodes nothing. */

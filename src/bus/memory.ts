@@ -2,19 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { type Cursor, formatCursor } from '../cursor.js'
 import { Closed } from '../errors.js'
 import type { Draft, Event, Published } from '../event.js'
-import {
-  type Bus,
-  type BusHealth,
-  type BusOptions,
-  KEY_TTL_MS,
-  PAGE_BYTES,
-  type Replay,
-  type Subscriber,
-} from './bus.js'
-import { History, heapShare } from './history.js'
+import { heapShare } from '../heap.js'
+import { type Bus, type BusHealth, type BusOptions, PAGE_BYTES, type Replay, type Subscriber } from './bus.js'
+import { History } from './history.js'
+import { Keys } from './keys.js'
 import { pageFrom } from './replay.js'
 
-const KEYS_LIMIT = 100_000
 const TRIM_INTERVAL_MS = 30_000
 
 /** Options of the memory bus. */
@@ -30,7 +23,7 @@ export class MemoryBus implements Bus {
   readonly #epoch = randomBytes(5).toString('hex')
   readonly #now: () => number
   readonly #history: History
-  readonly #keys = new Map<string, { published: Published; until: number }>()
+  readonly #keys = new Keys()
   #subscriber: Subscriber | null = null
   #seq = 0
   #trimTimer: NodeJS.Timeout | null = null
@@ -46,19 +39,23 @@ export class MemoryBus implements Bus {
     this.#trimTimer = setInterval(() => this.#history.trim(), TRIM_INTERVAL_MS).unref()
   }
 
-  async publish(drafts: readonly Draft[]): Promise<Published[]> {
+  async publish(drafts: readonly Draft[], onNewRooms?: (count: number) => void): Promise<Published[]> {
     if (this.#isClosed) throw new Closed('bus')
     const at = this.#now()
     const events: Event[] = []
+    let newRooms = 0
     const published = drafts.map(draft => {
-      const first = this.#firstWithKey(draft.key, at)
+      const { room, key } = draft
+      const first = key === undefined ? undefined : this.#keys.find(room, key, at)
       if (first !== undefined) return { ...first, duplicate: true }
-      const event = this.#append(draft, at)
+      const event = this.#eventOf(draft, at)
+      if (this.#history.append(event)) newRooms++
       events.push(event)
-      const answer = { id: formatCursor(event.cursor), room: event.room, at }
-      this.#rememberKey(draft.key, answer, at)
+      const answer = { id: formatCursor(event.cursor), room, at }
+      if (key !== undefined) this.#keys.remember(room, key, answer, at)
       return answer
     })
+    if (newRooms > 0) onNewRooms?.(newRooms)
     if (events.length > 0) this.#subscriber?.onEvents(events)
     return published
   }
@@ -84,28 +81,8 @@ export class MemoryBus implements Bus {
     this.#subscriber = null
   }
 
-  #append(draft: Draft, at: number): Event {
+  #eventOf({ room, type, data, ephemeral }: Draft, at: number): Event {
     this.#seq++
-    const { room, type, data, ephemeral } = draft
-    const event = { cursor: this.position, room, type, at, data, ephemeral }
-    this.#history.append(event)
-    return event
-  }
-
-  #firstWithKey(key: string | undefined, at: number): Published | undefined {
-    if (key === undefined) return undefined
-    const first = this.#keys.get(key)
-    return first !== undefined && first.until > at ? first.published : undefined
-  }
-
-  #rememberKey(key: string | undefined, published: Published, at: number): void {
-    if (key === undefined) return
-    this.#keys.delete(key)
-    this.#keys.set(key, { published, until: at + KEY_TTL_MS })
-    // Oldest first: stops at the first that is still good, unless there are too many.
-    for (const [old, { until }] of this.#keys) {
-      if (until > at && this.#keys.size <= KEYS_LIMIT) break
-      this.#keys.delete(old)
-    }
+    return { cursor: this.position, room, type, at, data, ephemeral }
   }
 }

@@ -8,7 +8,8 @@
 -- then six for each event: room, type, data, flags ('e' ephemeral), index in KEYS of its history, and of its key (0: none)
 --
 -- Returns { 'moved', life } when the keys belong to another life: nothing was done, make them anew; or
--- { 'ok', epoch, at in ms, one for each event: its seq, or '=' and the first answer 'epoch-seq at room' }.
+-- { 'ok', epoch, at in ms, one for each event: its seq, with a '+' behind it when the room was not known before; or
+-- '=' and the first answer, 'epoch-seq at' }.
 --
 -- Announces on the channel, in pieces of at most PIECE_BYTES, so that no subscriber's output buffer is hit by one message:
 --   E \n epoch \n seq of the first \n at \n number of events \n  then for each: room \n type \n flags \n bytes of data \n data
@@ -70,10 +71,15 @@ for i = 8, #ARGV, 6 do
   else
     seq = seq + 1
     local seq_text = digits(seq)
+    local answer = seq_text
     -- First, so that a script that fails further on leaves a hole that everyone sees, and not a position given twice.
     redis.call('HSET', KEYS[1], 'seq', seq_text)
     if flags ~= 'e' then
-      local before = redis.call('ZSCORE', rooms_key, room) or digits(forgot)
+      local before = redis.call('ZSCORE', rooms_key, room)
+      if not before then
+        before = digits(forgot)
+        answer = seq_text .. '+'
+      end
       redis.call('ZADD', rooms_key, seq_text, room)
       if history_size > 0 then
         redis.call('XADD', history_key, 'MAXLEN', history_size, seq_text .. '-0', 'e',
@@ -83,9 +89,9 @@ for i = 8, #ARGV, 6 do
       end
     end
     if idempotency_key then
-      redis.call('SET', idempotency_key, state.epoch .. '-' .. seq_text .. ' ' .. at_text .. ' ' .. room, 'PX', ARGV[7])
+      redis.call('SET', idempotency_key, state.epoch .. '-' .. seq_text .. ' ' .. at_text, 'PX', ARGV[7])
     end
-    answers[#answers + 1] = seq_text
+    answers[#answers + 1] = answer
     piece[#piece + 1] = room .. '\n' .. type .. '\n' .. flags .. '\n' .. #data .. '\n' .. data
     piece_count = piece_count + 1
     piece_bytes = piece_bytes + #data

@@ -1,6 +1,7 @@
 import { type Cursor, parseCursor } from '../cursor.js'
 import { BusUnavailable, BusUncertain, Closed } from '../errors.js'
 import type { Draft, Published } from '../event.js'
+import { heapShare } from '../heap.js'
 import { answerDeadline } from '../redis/deadline.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
@@ -15,7 +16,7 @@ const movedScript = loadScript(import.meta.url, 'state.lua', 'moved.lua')
 const GROUP_EVENTS = 500
 const GROUP_BYTES = 1_048_576
 // Past this, publishing faster than Redis takes it is refused: nothing queues without bound.
-const QUEUE_LIMIT_BYTES = 64 * 1_048_576
+const QUEUE_LIMIT_BYTES = heapShare(1 / 8)
 const DRAFT_OVERHEAD_BYTES = 200
 
 /** What a publisher needs beyond the bus's limits. */
@@ -30,6 +31,7 @@ export interface RedisPublisherOptions extends BusOptions {
 
 interface Waiting {
   readonly drafts: readonly Draft[]
+  readonly onNewRooms: ((count: number) => void) | undefined
   readonly bytes: number
   readonly resolve: (published: Published[]) => void
   readonly reject: (error: Error) => void
@@ -55,7 +57,7 @@ export class RedisPublisher {
   }
 
   /** As `Bus.publish`. */
-  publish(drafts: readonly Draft[]): Promise<Published[]> {
+  publish(drafts: readonly Draft[], onNewRooms?: (count: number) => void): Promise<Published[]> {
     if (this.#isClosed) return Promise.reject(new Closed('bus'))
     if (!this.#options.link.isReady) return Promise.reject(new BusUnavailable('not connected to Redis'))
     let bytes = 0
@@ -65,7 +67,7 @@ export class RedisPublisher {
     }
     this.#queuedBytes += bytes
     return new Promise((resolve, reject) => {
-      this.#queue.push({ drafts, bytes, resolve, reject })
+      this.#queue.push({ drafts, onNewRooms, bytes, resolve, reject })
       if (this.#flushScheduled) return
       this.#flushScheduled = true
       setImmediate(() => this.#flush())
@@ -112,8 +114,7 @@ export class RedisPublisher {
   // Never rejects: every outcome goes to those who wait.
   async #send(group: readonly Waiting[]): Promise<void> {
     try {
-      const drafts = group.length === 1 ? group[0]!.drafts : group.flatMap(({ drafts }) => drafts)
-      const published = await this.#attempt(drafts)
+      const published = await this.#attempt(group)
       let from = 0
       for (const { drafts, resolve } of group) {
         resolve(published.slice(from, from + drafts.length))
@@ -124,8 +125,9 @@ export class RedisPublisher {
     }
   }
 
-  async #attempt(drafts: readonly Draft[]): Promise<Published[]> {
+  async #attempt(group: readonly Waiting[]): Promise<Published[]> {
     const { state, waitReplicas, waitMs, link } = this.#options
+    const drafts = group.length === 1 ? group[0]!.drafts : group.flatMap(({ drafts }) => drafts)
     // One for all of it, however often the script has to be sent and whoever is waited for.
     const deadline = answerDeadline()
     const answer = await state.run(publishScript, life => this.#requestFor(life, drafts), deadline)
@@ -133,6 +135,8 @@ export class RedisPublisher {
     const [epoch, at, ...answers] = answer as [string, string, ...string[]]
     const published = answers.map((one, i) => readAnswer(one, epoch, Number(at), drafts[i]!.room))
     this.#note(published)
+    // Before replicas are waited for: the rooms are there, whatever comes of that.
+    tellNewRooms(group, answers)
     if (waitReplicas > 0) {
       // Sent behind the script on the same connection, so that it waits for what the script wrote.
       const reached = await link.waitForReplicas(waitReplicas, waitMs, deadline)
@@ -173,7 +177,7 @@ export class RedisPublisher {
     const args: (string | number)[] = [names.events, historySize, historyTtlMs, ROOMS_LIMIT, KEY_TTL_MS]
     for (const { room, type, data, ephemeral, key } of drafts) {
       const historyIndex = STATE_KEYS + keys.push(names.history(life, room))
-      const keyIndex = key === undefined ? 0 : STATE_KEYS + keys.push(names.key(key))
+      const keyIndex = key === undefined ? 0 : STATE_KEYS + keys.push(names.key(room, key))
       args.push(room, type, data, ephemeral ? 'e' : '', historyIndex, keyIndex)
     }
     return { keys, args }
@@ -181,7 +185,26 @@ export class RedisPublisher {
 }
 
 function readAnswer(answer: string, epoch: string, at: number, room: string): Published {
-  if (!answer.startsWith('=')) return { id: `${epoch}-${answer}`, room, at }
-  const [id = '', firstAt = '', firstRoom = ''] = answer.slice(1).split(' ')
-  return { id, room: firstRoom, at: Number(firstAt), duplicate: true }
+  if (answer.startsWith('=')) {
+    const [id = '', firstAt = ''] = answer.slice(1).split(' ')
+    return { id, room, at: Number(firstAt), duplicate: true }
+  }
+  return { id: `${epoch}-${isOfNewRoom(answer) ? answer.slice(0, -1) : answer}`, room, at }
+}
+
+function tellNewRooms(group: readonly Waiting[], answers: readonly string[]): void {
+  let from = 0
+  for (const { drafts, onNewRooms } of group) {
+    const end = from + drafts.length
+    if (onNewRooms !== undefined) {
+      let count = 0
+      for (let i = from; i < end; i++) if (isOfNewRoom(answers[i]!)) count++
+      if (count > 0) onNewRooms(count)
+    }
+    from = end
+  }
+}
+
+function isOfNewRoom(answer: string): boolean {
+  return answer.endsWith('+')
 }

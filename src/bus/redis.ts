@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { Cursor } from '../cursor.js'
 import { BusUnavailable } from '../errors.js'
 import type { Draft, Published } from '../event.js'
+import { heapShare } from '../heap.js'
 import type { RedisLink } from '../redis/link.js'
 import { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
 import { type Bus, type BusHealth, type BusOptions, PAGE_BYTES, type Replay, type Subscriber } from './bus.js'
 import { Gate } from './gate.js'
-import { History, heapShare } from './history.js'
+import { History } from './history.js'
 import { RedisPublisher } from './redis-publisher.js'
 import { RedisReader } from './redis-reader.js'
 import { RedisState } from './redis-state.js'
@@ -103,8 +104,8 @@ export class RedisBus implements Bus {
     this.#beatTimer = setInterval(() => this.#beat(), BEAT_MS).unref()
   }
 
-  publish(drafts: readonly Draft[]): Promise<Published[]> {
-    return this.#publisher.publish(drafts)
+  publish(drafts: readonly Draft[], onNewRooms?: (count: number) => void): Promise<Published[]> {
+    return this.#publisher.publish(drafts, onNewRooms)
   }
 
   replay(after: Cursor, rooms: readonly string[], limitBytes = PAGE_BYTES): Replay | Promise<Replay> {

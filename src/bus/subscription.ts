@@ -1,7 +1,7 @@
 import type { Cursor } from '../cursor.js'
 import type { Event } from '../event.js'
+import { heapShare } from '../heap.js'
 import type { GapReason, Subscriber } from './bus.js'
-import { heapShare } from './history.js'
 import { copyOf, type EventsMessage, readEvents, readMessage } from './message.js'
 import type { Moved, RedisReader } from './redis-reader.js'
 import { sortBySeq } from './replay.js'

@@ -37,9 +37,9 @@ export class RedisNames {
     return `${this.#base}${life}:h:${room}`
   }
 
-  /** String: the first answer to an idempotency key. */
-  key(key: string): string {
-    return `${this.#base}k:${key}`
+  /** String: the first answer to an idempotency key of a room. No room and no key holds the line feed between them. */
+  key(room: string, key: string): string {
+    return `${this.#base}k:${room}\n${key}`
   }
 
   /** Any other key of this bus. */

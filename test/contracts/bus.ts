@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import { formatCursor, parseCursor } from '../../src/cursor.js'
-import { createDraft } from '../../src/event.js'
+import { createDraft, type Draft } from '../../src/event.js'
 import { type CreateBus, draft, openBusWith, payloads, publishOne, readAll, until } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
 import { testReplay } from './replay.js'
@@ -105,13 +105,55 @@ export function testBus(t: Test, createBus: CreateBus): void {
   t.test('the same key twice publishes once and answers the first id', async t => {
     const { bus, heard, start } = await open(t)
     const [first] = await bus.publish([draft('room', 1, { key: 'k' })])
-    const [again] = await bus.publish([draft('elsewhere', 2, { key: 'k' })])
+    const [again] = await bus.publish([draft('room', 2, { key: 'k' })])
     t.same(again, { ...first, duplicate: true })
     const [other] = await bus.publish([draft('room', 3, { key: 'k2' })])
     t.notOk(other!.duplicate)
     await until(heard, 2)
     t.same(payloads(heard.events), [1, 3])
-    t.same(payloads((await readAll(bus, start, ['room', 'elsewhere'])).events), [1, 3])
+    t.same(payloads((await readAll(bus, start, ['room'])).events), [1, 3])
+  })
+
+  t.test("a key in one room neither swallows nor learns of another room's event with the same key", async t => {
+    const { bus, heard, start } = await open(t)
+    const [mallory] = await bus.publish([draft('session:mallory', 'first', { key: 'order-1001' })])
+    const [order] = await bus.publish([draft('user:42', 'the order', { key: 'order-1001' })])
+    t.notOk(order!.duplicate, 'the event of the other room is published')
+    t.not(order!.id, mallory!.id)
+    t.equal(order!.room, 'user:42')
+    const [probe] = await bus.publish([draft('session:mallory', 'again', { key: 'order-1001' })])
+    t.same(probe, { ...mallory, duplicate: true }, 'who asks with the key hears of its own room')
+    const [never] = await bus.publish([draft('session:eve', 'probe', { key: 'order-1001' })])
+    t.notOk(never!.duplicate, 'nor does a third room tell that the key was used')
+    // In one batch too.
+    const both = [draft('session:mallory', 1, { key: 'x' }), draft('user:42', 2, { key: 'x' })]
+    const answers = await bus.publish(both)
+    t.same(
+      answers.map(({ room, duplicate }) => [room, duplicate]),
+      [
+        ['session:mallory', undefined],
+        ['user:42', undefined],
+      ],
+    )
+    await until(heard, 5)
+    t.same(payloads((await readAll(bus, start, ['user:42'])).events), ['the order', 2])
+  })
+
+  t.test('a publish tells how many rooms it began: unknown ones, each once, and none by ephemeral events', async t => {
+    const { bus } = await open(t)
+    const began = async (...drafts: Draft[]) => {
+      let count = 0
+      await bus.publish(drafts, rooms => {
+        count += rooms
+      })
+      return count
+    }
+    t.equal(await began(draft('a', 1), draft('b', 1), draft('a', 2)), 2)
+    t.equal(await began(draft('a', 3), draft('c', 1, { ephemeral: true })), 0)
+    t.equal(await began(draft('c', 2, { key: 'k' })), 1)
+    t.equal(await began(draft('c', 2, { key: 'k' })), 0)
+    const counts = await Promise.all([began(draft('d', 1), draft('e', 1)), began(draft('e', 2), draft('f', 1))])
+    t.equal(counts[0]! + counts[1]!, 3, 'each publisher is told of those that its own drafts began')
   })
 
   t.test('the same key twice in one batch, and in concurrent batches, publishes once', async t => {

@@ -1,0 +1,67 @@
+import { heapShare } from '../heap.js'
+
+/** Bounds on what request bodies hold. */
+export interface BodiesOptions {
+  /** Bytes of all publishers together that are given without regard to shares. */
+  readonly amplyBytes?: number
+  /** Bytes of one publisher. */
+  readonly publisherBytes?: number
+}
+
+// A batch of 8 MiB that comes in pieces of one network packet each.
+const WHOLE_BATCH_BYTES = 12 * 1_048_576
+
+/** What one piece costs beside its bytes: each is an object of its own until the body is whole. */
+export const PIECE_BYTES = 128
+
+/**
+ * Counts what request bodies hold, from their first byte until they are answered. Together they have an eighth of the heap
+ * (16-512 MiB), one publisher a quarter of that, but never less than one whole batch. When all of it is taken, whoever holds
+ * less than an equal share still gets that much, and whoever holds more gets nothing: so publishers who hold on to what they
+ * have, even many of them, do not keep the others out. Together they never hold more than twice the eighth.
+ */
+export class Bodies {
+  readonly #amplyBytes: number
+  readonly #publisherBytes: number
+  readonly #heldBy = new Map<string, number>()
+  #heldBytes = 0
+
+  constructor({ amplyBytes = heapShare(1 / 8), publisherBytes }: BodiesOptions = {}) {
+    this.#amplyBytes = amplyBytes
+    this.#publisherBytes = publisherBytes ?? Math.max(amplyBytes / 4, WHOLE_BATCH_BYTES)
+  }
+
+  /** Bytes that are held now. */
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  /** Bytes that this publisher holds now. */
+  heldBy(who: string): number {
+    return this.#heldBy.get(who) ?? 0
+  }
+
+  /** Takes bytes. Answers how many the publisher may hold when these are too many now, else `null`. */
+  take(who: string, bytes: number): number | null {
+    const held = this.heldBy(who)
+    const allowed = this.#allowedTo(held, bytes)
+    if (held + bytes > allowed) return allowed
+    this.#heldBytes += bytes
+    this.#heldBy.set(who, held + bytes)
+    return null
+  }
+
+  /** Gives back what was taken. */
+  release(who: string, bytes: number): void {
+    const held = this.heldBy(who) - bytes
+    this.#heldBytes -= bytes
+    if (held > 0) this.#heldBy.set(who, held)
+    else this.#heldBy.delete(who)
+  }
+
+  #allowedTo(held: number, bytes: number): number {
+    if (this.#heldBytes + bytes <= this.#amplyBytes) return this.#publisherBytes
+    const publishers = this.#heldBy.size + (held === 0 ? 1 : 0)
+    return Math.min(this.#publisherBytes, Math.floor(this.#amplyBytes / publishers))
+  }
+}

@@ -1,0 +1,86 @@
+/** What one publisher, or viewer, has used of a limit. Times are ms of the monotonic clock. */
+export interface Bucket {
+  readonly who: string
+  /** When everything that was charged has drained: how far it lies ahead is the debt. */
+  emptyAt: number
+  /** When it was charged last. */
+  usedAt: number
+  /** Charged here, and not yet added to the bucket that the replicas share. */
+  untoldMs: number
+  /** By how much other replicas' charges have raised it so far. */
+  raisedMs: number
+  /** Its place among all buckets. */
+  slot: number
+}
+
+// Of so many, picked at random, the one with the least debt makes room for a new one.
+const SAMPLE = 16
+
+/**
+ * A bounded number of buckets. One that is empty is forgotten, which changes nothing; a few are looked at with each use, so that
+ * no timer is needed. When all places are taken by indebted ones, one with little debt makes room: a flood of newcomers, who owe
+ * little each, does not free somebody who owes a lot.
+ */
+export class Buckets {
+  readonly #most: number
+  readonly #windowMs: number
+  readonly #byWho = new Map<string, Bucket>()
+  readonly #slots: Bucket[] = []
+  #hand = 0
+
+  constructor(most: number, windowMs: number) {
+    this.#most = most
+    this.#windowMs = windowMs
+  }
+
+  get size(): number {
+    return this.#slots.length
+  }
+
+  /** The bucket, if there is one. */
+  find(who: string): Bucket | undefined {
+    return this.#byWho.get(who)
+  }
+
+  /** The bucket, which is made when there is none. Cost: constant. */
+  get(who: string, now: number): Bucket {
+    this.#forgetOneIfEmpty(now)
+    const known = this.#byWho.get(who)
+    if (known !== undefined) return known
+    this.#forgetOneIfEmpty(now)
+    if (this.#slots.length >= this.#most) this.#forget(this.#leastIndebted())
+    const bucket = { who, emptyAt: now, usedAt: now, untoldMs: 0, raisedMs: 0, slot: this.#slots.length }
+    this.#byWho.set(who, bucket)
+    this.#slots.push(bucket)
+    return bucket
+  }
+
+  // Looks at the next one in turn.
+  #forgetOneIfEmpty(now: number): void {
+    if (this.#hand >= this.#slots.length) this.#hand = 0
+    const bucket = this.#slots[this.#hand]
+    if (bucket === undefined) return
+    // What was used a window ago need not be told to other replicas any more.
+    const isTold = bucket.untoldMs === 0 || bucket.usedAt + this.#windowMs <= now
+    if (bucket.emptyAt <= now && isTold) this.#forget(bucket)
+    else this.#hand++
+  }
+
+  #leastIndebted(): Bucket {
+    const pick = () => this.#slots[Math.floor(Math.random() * this.#slots.length)]!
+    let least = pick()
+    for (let i = 1; i < SAMPLE; i++) {
+      const other = pick()
+      if (other.emptyAt < least.emptyAt) least = other
+    }
+    return least
+  }
+
+  #forget({ who, slot }: Bucket): void {
+    this.#byWho.delete(who)
+    const last = this.#slots.pop()!
+    if (last.slot === slot) return
+    last.slot = slot
+    this.#slots[slot] = last
+  }
+}

@@ -1,0 +1,101 @@
+import type { Bucket } from './buckets.js'
+
+/** Buckets that all replicas add to. */
+export interface SharedBuckets {
+  /**
+   * Adds what was charged here, and resolves with the debt of each bucket after that, both in ms and in the same order.
+   * Rejects when that cannot be done now.
+   */
+  add(charges: readonly { readonly who: string; readonly costMs: number }[]): Promise<readonly number[]>
+}
+
+// Told to the others when it is this part of a window: often enough to matter, and seldom for whoever uses little.
+const NOTICEABLE = 1 / 16
+// Buckets in one exchange, so that no script holds up Redis.
+const AT_ONCE = 500
+
+/**
+ * Keeps the buckets of a replica together with those of the others: adds to the shared ones what was charged here, and raises
+ * the ones here to what others have charged. One exchange is under way at a time; what comes meanwhile goes with the next one.
+ * When it fails, what was charged here goes on to count here, and is told with the next use.
+ *
+ *   idle       nothing to tell
+ *   scheduled  buckets wait for the end of this turn of the event loop
+ *   under way  buckets wait for the next exchange
+ */
+export class Exchange {
+  readonly #shared: SharedBuckets
+  readonly #noticeableMs: number
+  readonly #now: () => number
+  #state: 'idle' | 'scheduled' | 'under way' = 'idle'
+  readonly #waiting = new Map<Bucket, (() => void)[]>()
+
+  constructor(shared: SharedBuckets, windowMs: number, now: () => number) {
+    this.#shared = shared
+    this.#noticeableMs = windowMs * NOTICEABLE
+    this.#now = now
+  }
+
+  /** Tells the others of what this bucket was charged or given back, once that is worth it. */
+  tell(bucket: Bucket): void {
+    if (Math.abs(bucket.untoldMs) >= this.#noticeableMs) this.#add(bucket)
+  }
+
+  /** Resolves when the bucket knows what the others have charged, or that cannot be known now. */
+  ask(bucket: Bucket): Promise<void> {
+    return new Promise(resolve => this.#add(bucket).push(resolve))
+  }
+
+  #add(bucket: Bucket): (() => void)[] {
+    let askers = this.#waiting.get(bucket)
+    if (askers === undefined) {
+      askers = []
+      this.#waiting.set(bucket, askers)
+    }
+    if (this.#state === 'idle') this.#schedule()
+    return askers
+  }
+
+  #schedule(): void {
+    this.#state = 'scheduled'
+    setImmediate(() => void this.#run())
+  }
+
+  // Never rejects: without the others everybody goes on with what is known here.
+  async #run(): Promise<void> {
+    this.#state = 'under way'
+    const group: [Bucket, (() => void)[]][] = []
+    for (const each of this.#waiting) {
+      if (group.length === AT_ONCE) break
+      group.push(each)
+      this.#waiting.delete(each[0])
+    }
+    const charges = group.map(([bucket]) => ({ who: bucket.who, costMs: this.#toTell(bucket) }))
+    try {
+      const debts = await this.#shared.add(charges)
+      const now = this.#now()
+      for (const [i, [bucket]] of group.entries()) raise(bucket, now + debts[i]!)
+    } catch {
+      for (const [i, [bucket]] of group.entries()) bucket.untoldMs += charges[i]!.costMs
+    }
+    this.#state = 'idle'
+    for (const [, askers] of group) for (const resolve of askers) resolve()
+    if (this.#waiting.size > 0) this.#schedule()
+  }
+
+  // Little is told late, and much is told at once unless that failed: of this, what has drained meanwhile is over.
+  #toTell(bucket: Bucket): number {
+    const debtMs = bucket.emptyAt - this.#now()
+    const costMs = Math.min(bucket.untoldMs, Math.max(this.#noticeableMs, debtMs))
+    bucket.untoldMs = 0
+    return costMs
+  }
+}
+
+// Never lowers it: a Redis that forgot must not make replicas forget.
+function raise(bucket: Bucket, sharedEmptyAt: number): void {
+  const emptyAt = sharedEmptyAt + bucket.untoldMs
+  if (emptyAt <= bucket.emptyAt) return
+  bucket.raisedMs += emptyAt - bucket.emptyAt
+  bucket.emptyAt = emptyAt
+}
