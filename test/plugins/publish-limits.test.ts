@@ -128,10 +128,10 @@ t.test('in open mode, which is for this machine, only a limit that was chosen ho
   const { url } = await startApp(t)
   const body = JSON.stringify(Array.from({ length: 1_000 }, (_, n) => item(`room:${n}`)))
   for (let n = 0; n < 15; n++) t.equal((await post(`${url}/v1/events`, body)).status, 202)
-  const chosen = await startApp(t, { rateLimitPublish: 9_999 })
+  const chosen = await startApp(t, { rateLimitPublish: 999 })
   const answers = []
-  for (let n = 0; n < 15; n++) answers.push(await post(`${chosen.url}/v1/events`, body))
-  t.match(answers.at(-1), { status: 429, body: { message: /RATE_LIMIT_PUBLISH=9999\) by '127\.0\.0\.1'/ } })
+  for (let n = 0; n < 3; n++) answers.push(await post(`${chosen.url}/v1/events`, body))
+  t.match(answers.at(-1), { status: 429, body: { message: /RATE_LIMIT_PUBLISH=999\) by '127\.0\.0\.1'/ } })
 })
 
 t.test('0 is no limit', async t => {
