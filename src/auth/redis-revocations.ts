@@ -33,9 +33,11 @@ export class RedisRevocations implements RevocationStore {
   /** When the last time of learning began; `null` before the first. */
   #learnedAt: number | null = null
   #pass = 0
+  /** Kept until they are told, though a call between fails. */
+  #hasNews = false
+  #wasRestored = false
   /** How the set was after a whole reading, until `restore`. */
   #readWhole: Head | null = null
-  #wasRestored = false
 
   constructor(link: RedisLink, names: RedisNames, clock: RedisClock, lifeMs: number) {
     this.#link = link
@@ -56,28 +58,34 @@ export class RedisRevocations implements RevocationStore {
   async learn(): Promise<boolean> {
     await this.#link.whenReady(READY_TIMEOUT_MS).catch(() => {})
     this.#readWhole = null
-    this.#wasRestored = false
-    const learned = { hasNews: false }
-    if (this.#learnedAt !== null) {
-      for (let tries = 0; tries < RECENT_TRIES; tries++) {
-        const since = this.#learnedAt - OVERLAP_MS
-        const head = await this.#read(since, learned)
-        if (this.#agrees((await this.#putBack(since)) ?? head)) return learned.hasNews
-      }
-    }
-    this.#readWhole = await this.#read(0, learned)
-    return learned.hasNews
+    if (!(await this.#catchUp())) this.#readWhole = await this.#read(0)
+    const hasNews = this.#hasNews
+    this.#hasNews = false
+    return hasNews
   }
 
   async restore(): Promise<boolean> {
     const head = this.#readWhole
     this.#readWhole = null
     if (head !== null && (await this.#putBack(0)) === null && !this.#agrees(head)) await this.#mend()
-    return this.#wasRestored
+    const wasRestored = this.#wasRestored
+    this.#wasRestored = false
+    return wasRestored
+  }
+
+  // Reads what changed since the last time, and puts back what was lost of it; `false` when there is more to it.
+  async #catchUp(): Promise<boolean> {
+    if (this.#learnedAt === null) return false
+    for (let tries = 0; tries < RECENT_TRIES; tries++) {
+      const since = this.#learnedAt - OVERLAP_MS
+      const head = await this.#read(since)
+      if (this.#agrees((await this.#putBack(since)) ?? head)) return true
+    }
+    return false
   }
 
   // Takes notice of everybody who was revoked at `since` or later; answers how the set was at the end of it.
-  async #read(since: number, learned: { hasNews: boolean }): Promise<Head> {
+  async #read(since: number): Promise<Head> {
     const { table } = this.known
     this.#pass = table.beginPass()
     let [head, page] = await this.#page(Math.max(0, Math.floor(since)), '')
@@ -87,7 +95,7 @@ export class RedisRevocations implements RevocationStore {
       const last = lastOf(page)
       // Asked for before this page is taken in, so that Redis and this replica work at the same time.
       const next = last === null ? null : this.#page(last.at, last.user)
-      if (this.#take(page)) learned.hasNews = true
+      this.#take(page)
       if (next === null) break
       ;[head, page] = await next
     }
@@ -101,9 +109,8 @@ export class RedisRevocations implements RevocationStore {
   }
 
   // 'user,at,user,at,...'
-  #take(page: string): boolean {
+  #take(page: string): void {
     const { table } = this.known
-    let hasNews = false
     for (let i = 0; i < page.length; ) {
       const comma = page.indexOf(',', i)
       const end = page.indexOf(',', comma + 1)
@@ -111,11 +118,10 @@ export class RedisRevocations implements RevocationStore {
       // What is no user's key was not written by a replica.
       if (comma - i === 16) {
         const [high, low] = [Number.parseInt(page.slice(i, i + 8), 16), Number.parseInt(page.slice(i + 8, comma), 16)]
-        if (table.set(high, low, Number(page.slice(comma + 1, next)), this.#pass)) hasNews = true
+        if (table.set(high, low, Number(page.slice(comma + 1, next)), this.#pass)) this.#hasNews = true
       }
       i = next + 1
     }
-    return hasNews
   }
 
   // What is known here since then and was not there; `null` when there was nothing.

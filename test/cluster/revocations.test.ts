@@ -190,7 +190,7 @@ t.test('a million revoked users: a replica is ready soon', async t => {
   const redis = await startRedis(t)
   const timed = async () => {
     const startedAt = performance.now()
-    const replica = await startGateway(t, envOf(redis.url), { until: 'ready', timeoutMs: 30_000 })
+    const replica = await startGateway(t, envOf(redis.url), { until: 'ready', timeoutMs: 60_000 })
     const ms = performance.now() - startedAt
     return { replica, ms }
   }
@@ -200,7 +200,10 @@ t.test('a million revoked users: a replica is ready soon', async t => {
   await redis.command('CONFIG', 'RESETSTAT')
   const full = await timed()
   t.comment(`empty ${Math.round(empty.ms)} ms, a million ${Math.round(full.ms)} ms`)
-  t.ok(full.ms - empty.ms < 10_000, 'on a machine that does nothing else it takes less than two seconds')
+  t.ok(
+    full.ms - empty.ms < 30_000,
+    'a bound for a busy machine: one with nothing else to do needs less than two seconds',
+  )
   const pages = /cmdstat_zrange:calls=(\d+)/.exec(String(await redis.command('INFO', 'commandstats')))?.[1]
   t.equal(pages, '201', 'five thousand at a time')
   const token = await tokenOf('42', { iat: seconds(-2) })

@@ -77,6 +77,22 @@ t.test('a replica that comes back reads what changed, and not the whole set', as
   t.ok(second.longest() <= 1, `${second.longest()} users at once`)
 })
 
+t.test('news of a reading that broke off are told by the next one', async t => {
+  const prefix = freshPrefix()
+  await fill(prefix, 6_000, Date.now() - DAY_MS / 2)
+  const a = await replica(t, prefix)
+  const run = a.link.run
+  let calls = 0
+  a.link.run = async (...args) => {
+    if (++calls === 2) throw new Error('the connection broke')
+    return run(...args)
+  }
+  await t.rejects(a.revocations.learn(), { code: 'TIDINGS_ACCESS_UNAVAILABLE' })
+  await redis.command('ZREMRANGEBYRANK', setOf(prefix), '5001', '-1')
+  t.ok(await a.revocations.learn(), 'though nothing else is new')
+  t.notOk(await a.revocations.learn())
+})
+
 t.test('a Redis that forgot everything is told again all that replicas know', async t => {
   const prefix = freshPrefix()
   const [a, b] = [await replica(t, prefix), await replica(t, prefix)]

@@ -60,8 +60,8 @@ export async function fillRevocations(redis: RedisServer, key: string, count: nu
     local known = redis.call('ZSCORE', KEYS[1], 'sum')
     sum = (sum + (known and -1 - known or 0)) % 2 ^ 40
     redis.call('ZADD', KEYS[1], string.format('%.0f', -1 - sum), 'sum')`
-  for (let i = 1; i <= count; i += 50_000) {
-    const to = Math.min(count, i + 49_999)
+  for (let i = 1; i <= count; i += 10_000) {
+    const to = Math.min(count, i + 9_999)
     await redis.command('EVAL', script, '1', key, `${i}`, `${to}`, `${since}`)
   }
 }
