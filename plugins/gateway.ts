@@ -19,13 +19,16 @@ export interface GatewayPluginOptions {
   readonly clock: Clock
 }
 
-// Owns the gateway's life: starts with the application, ends all streams before the server waits for its connections.
+// Owns the gateway's life: starts with the application, ends all streams before the server waits for its connections, and
+// closes the bus when every request was answered.
 async function gateway(app: FastifyInstance, { config, bus, clock }: GatewayPluginOptions): Promise<void> {
   const tidings = new Gateway({ ...config, bus, clock, log: app.log })
   app.decorate('tidings', tidings)
   app.addHook('onReady', () => tidings.start())
   // `app.close()` would wait forever for streams that nobody ended.
-  app.addHook('preClose', () => tidings.close())
+  app.addHook('preClose', () => tidings.endStreams())
+  // Behind the end of the server: a publish that comes before it is taken and answered.
+  app.addHook('onClose', () => tidings.close())
 }
 
 export default fp(gateway, { name: 'tidings-gateway', fastify: '5.x' })

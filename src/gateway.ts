@@ -56,7 +56,7 @@ const DRAIN_STEP_MS = 50
  * publishers alike. A stream goes `attach` -> (recovery from the bus) -> live, until its reader leaves or a reason ends it.
  *
  *   serving   `attach` opens streams
- *   draining  streams end, spread over a window; new ones are told `shutdown` at once
+ *   draining  streams end, spread over a window; new ones are told `shutdown` at once; publishes are taken
  *   closed    no stream, no bus
  */
 export class Gateway implements Publisher {
@@ -74,8 +74,8 @@ export class Gateway implements Publisher {
   /** Ended, but their last bytes are still on the way. */
   readonly #ending = new Set<Connection>()
   #sweepTimer: NodeJS.Timeout | null = null
-  #isLeaving = false
   #startingReason: string | null = null
+  readonly #leaving = new AbortController()
   #state: 'serving' | 'draining' | 'closed' = 'serving'
 
   constructor(options: GatewayOptions) {
@@ -146,12 +146,17 @@ export class Gateway implements Publisher {
 
   /** True until a shutdown is announced: then balancers should send new streams elsewhere. */
   get isReady(): boolean {
-    return this.#state === 'serving' && !this.#isLeaving
+    return this.#state === 'serving' && !this.leaving.aborted
   }
 
-  /** Makes `isReady` false while everything is still served. */
+  /** Aborted as soon as a shutdown is announced, or begins. */
+  get leaving(): AbortSignal {
+    return this.#leaving.signal
+  }
+
+  /** Makes `isReady` false while everything is still served. Idempotent. */
   announceShutdown(): void {
-    this.#isLeaving = true
+    this.#leaving.abort()
   }
 
   /**
@@ -229,14 +234,23 @@ export class Gateway implements Publisher {
     for (const connection of [...this.#hub.connections]) this.disconnect(connection, 'shutdown')
   }
 
-  /** Ends all streams now, cuts those that do not take their last bytes within `graceMs`, closes the bus. Idempotent. */
-  async close(graceMs = 500): Promise<void> {
-    if (this.#state === 'closed') return
+  /**
+   * Ends all streams now, and cuts those that do not take their last bytes within `graceMs`. Publishes are still taken:
+   * requests that are on their way are answered before `close()`. Idempotent.
+   */
+  async endStreams(graceMs = 500): Promise<void> {
+    this.announceShutdown()
     await this.drain(0)
-    this.#state = 'closed'
     const deadline = now() + graceMs
     while (this.#ending.size > 0 && now() < deadline) await until(now() + 10)
     for (const connection of this.#ending) connection.destroy()
+  }
+
+  /** Ends all streams as `endStreams` does, and closes the bus. Idempotent. */
+  async close(graceMs = 500): Promise<void> {
+    if (this.#state === 'closed') return
+    await this.endStreams(graceMs)
+    this.#state = 'closed'
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer)
     await this.#bus.close()
   }
