@@ -20,7 +20,8 @@ import {
   type ViewerInput,
 } from '../src/auth/viewer.js'
 import type { Clock } from '../src/clock.js'
-import { type Config, isOpen } from '../src/config.js'
+import { isOpen } from '../src/config/rules.js'
+import type { Config } from '../src/config.js'
 import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, Unauthorized } from '../src/errors.js'
 import { isUserId, shown } from '../src/event.js'
 

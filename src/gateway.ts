@@ -5,6 +5,7 @@ import { type Clock, ProcessClock } from './clock.js'
 import { type CloseReason, Connection, encodeClose } from './connection.js'
 import { createCounts, type GatewayCounts } from './counts.js'
 import { type Cursor, formatCursor } from './cursor.js'
+import { spread, until } from './drain.js'
 import { type Draft, EVERYONE, type Event, type Published } from './event.js'
 import { Flusher } from './flusher.js'
 import { Hub } from './hub.js'
@@ -49,7 +50,6 @@ export interface AttachRequest {
 }
 
 const SWEEP_INTERVAL_MS = 1_000
-const DRAIN_STEP_MS = 50
 
 /**
  * THE CENTRE: joins bus and hub. Events go publisher -> bus -> `#onEvents` -> hub -> connections, for local and remote
@@ -221,17 +221,10 @@ export class Gateway implements Publisher {
    */
   async drain(windowMs: number): Promise<void> {
     if (this.#state === 'serving') this.#state = 'draining'
-    const connections = [...this.#hub.connections]
-    const steps = Math.max(1, Math.floor(windowMs / DRAIN_STEP_MS))
-    const startedAt = now()
+    const end = (connection: Connection) => this.disconnect(connection, 'shutdown')
     // Readers that leave by themselves are not waited for.
-    for (let step = 0, from = 0; from < connections.length && this.#hub.connections.size > 0; step++) {
-      const to = Math.ceil(((step + 1) * connections.length) / steps)
-      for (const connection of connections.slice(from, to)) this.disconnect(connection, 'shutdown')
-      from = to
-      await until(startedAt + (step + 1) * DRAIN_STEP_MS)
-    }
-    for (const connection of [...this.#hub.connections]) this.disconnect(connection, 'shutdown')
+    await spread([...this.#hub.connections], windowMs, end, () => this.#hub.connections.size > 0)
+    for (const connection of [...this.#hub.connections]) end(connection)
   }
 
   /**
@@ -279,7 +272,7 @@ export class Gateway implements Publisher {
       try {
         this.#hub.deliver(event)
       } catch {
-        // Not by way of any door of ours. The error may quote data, which belongs in no log.
+        // None of our doors accepts this; another writer put it into Redis. The error may quote data, which belongs in no log.
         this.#options.log.error({ room: event.room, id: formatCursor(event.cursor) }, 'an event cannot be sent')
         this.#onGap([event.room], 'history')
       }
@@ -307,7 +300,3 @@ export class Gateway implements Publisher {
 }
 
 const now = (): number => performance.now()
-
-function until(time: number): Promise<void> {
-  return new Promise(resolve => setTimeout(resolve, Math.max(0, time - now())))
-}

@@ -25,7 +25,8 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   // The certificate is read after this anyway.
   if (env.TLS_CERT !== undefined) process.on('SIGHUP', () => {})
   const { buildAdminApp, buildApp } = await import('./app.js')
-  const { isOpen, readConfig } = await import('./config.js')
+  const { readConfig } = await import('./config.js')
+  const { isOpen } = await import('./config/rules.js')
   const config = readConfig(env)
   const { default: pino } = await import('pino')
   const app = await buildApp(config, pino.destination(LOG))
