@@ -43,7 +43,6 @@ export function readEventBody(text: string): ReadEvent {
 export async function readBatch(text: string, isNdjson: boolean, maxEventBytes: number): Promise<Draft[]> {
   const stint = new Stint()
   if (text.length > SLICE_LENGTH) await stint.pause()
-  if (!isNdjson && text.trim() === '') throw new InvalidBody('the body', 'it is empty; send a JSON text')
   const found: Item[] = []
   const maxLength = maxEventBytes + ITEM_OVERHEAD_BYTES
   for (const item of isNdjson ? linesOf(text) : itemsOf(text, maxLength)) {

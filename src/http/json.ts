@@ -48,39 +48,54 @@ export function rawMember(text: string, name: string, place: string): string | n
  * Finds the items of the JSON array `text` one after the other, each when it is asked for. What stands between them is
  * checked; the items themselves are not: the text is valid JSON if this comes to its end without an error and `JSON.parse`
  * takes each item. An item is followed no further than to one character more than `maxLength`.
+ * @throws InvalidBody  more than `maxLength` characters of white space in a row
  * @throws InvalidBody  no array, something else than one comma between two items, or more behind the array
  * @throws InvalidBody  an item whose values have more than `MAX_DEPTH` levels; names the item
  */
 export function* itemsOf(text: string, maxLength: number): Generator<Span> {
-  let i = skipSpace(text, 0)
+  let i = skipGap(text, 0, maxLength)
+  if (i === text.length) throw new InvalidBody('the body', 'it is empty; send a JSON text')
   if (text.charCodeAt(i) !== OPENING_BRACKET) throw new InvalidBody('the body', 'it must be a JSON array of events')
-  i = skipSpace(text, i + 1)
-  if (text.charCodeAt(i) === CLOSING_BRACKET) return checkEnd(text, i + 1)
+  i = skipGap(text, i + 1, maxLength)
+  if (text.charCodeAt(i) === CLOSING_BRACKET) return checkEnd(text, i + 1, maxLength)
   for (let item = 1; ; item++) {
     const start = i
     const end = skipValue(text, start, start + maxLength + 1, MAX_ITEM_DEPTH, `item ${item}`)
     if (end === start) throw invalidAt(start)
     yield { start, end }
-    i = skipSpace(text, end)
+    i = skipGap(text, end, maxLength)
     const c = text.charCodeAt(i)
-    if (c === CLOSING_BRACKET) return checkEnd(text, i + 1)
+    if (c === CLOSING_BRACKET) return checkEnd(text, i + 1, maxLength)
     if (c !== COMMA) throw invalidAt(i)
-    i = skipSpace(text, i + 1)
+    i = skipGap(text, i + 1, maxLength)
   }
 }
 
-function checkEnd(text: string, from: number): void {
-  const i = skipSpace(text, from)
+function checkEnd(text: string, from: number, maxLength: number): void {
+  const i = skipGap(text, from, maxLength)
   if (i < text.length) throw invalidAt(i)
+}
+
+function skipGap(text: string, from: number, maxLength: number): number {
+  const i = skipSpace(text, from, from + maxLength + 1)
+  if (i - from <= maxLength) return i
+  throw new InvalidBody(
+    'the body',
+    `it has more than ${maxLength} characters of white space in a row (at position ${from})`,
+  )
 }
 
 function invalidAt(position: number): Error {
   return new InvalidBody('the body', `it is not valid JSON (at position ${position})`)
 }
 
-function skipSpace(text: string, from: number): number {
+function skipSpace(text: string, from: number, to = text.length): number {
   let i = from
-  for (let c = text.charCodeAt(i); c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09; c = text.charCodeAt(i)) i++
+  while (i < to) {
+    const c = text.charCodeAt(i)
+    if (c !== 0x20 && c !== 0x0a && c !== 0x0d && c !== 0x09) break
+    i++
+  }
   return i
 }
 

@@ -123,6 +123,8 @@ async function missed(gateway: Gateway, stream: Awaited<ReturnType<typeof openSt
     if (answer.status !== 202) return `a publish was answered ${answer.status}`
     await waitFor(() => isThere() || !gateway.isRunning || stream.destroyed, DEADLINE_MS, 'the event')
   } catch (error) {
+    // What ends a gateway cuts its connections a moment before.
+    await waitFor(() => !gateway.isRunning, 1_000, 'its end').catch(() => {})
     if (gateway.isRunning) return `a bystander's event did not come: ${error}`
   }
   if (!gateway.isRunning) return `the gateway ended; its last words: ${gateway.output.slice(-600)}`

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { readBatch, readEventBody } from '../../src/http/body.js'
-import { watchHolds } from '../helpers/hold.js'
 
 t.test('a body is read with its data as it was sent', async t => {
   const data = '{"n":9007199254740993, "x":1.0}'
@@ -81,6 +80,11 @@ t.test('what a batch has too much of is refused by name, and nothing of it was p
     [`\n${long}`, true, /^line 2 is longer than 69632 bytes, of which data may have 65536 \(MAX_EVENT_BYTES\)/],
     [`[${EVENT},${deep}]`, false, /^item 2: it nests deeper than the 128 levels/],
     [`${EVENT}\n${deep}`, true, /^line 2: it nests deeper than the 128 levels/],
+    [
+      `[${EVENT},${' '.repeat(70_000)}${EVENT}]`,
+      false,
+      /^the body: it has more than 69632 characters of white space in a row/,
+    ],
     [`[${EVENT}`, false, /^the body: it is not valid JSON \(at position 22\)/],
     [`[${EVENT},{"to":}]`, false, /^item 2: it is not valid JSON.*; nothing of this batch was published$/],
   ] as const) {
@@ -114,12 +118,27 @@ t.test('the largest batches, several at once, never keep other requests waiting 
     'white space': [`[${fill(' ')}]`, false],
     'no end': [`["${fill('\\\\')}`, false],
   }
-  for (const [name, [body, isNdjson]] of Object.entries(shapes)) {
-    const holdMs = watchHolds()
+  /** The longest that four of them at once kept everything else waiting, in ms. */
+  const holdOf = async (name: string, body: string, isNdjson: boolean) => {
+    let [last, longest, isOver] = [performance.now(), 0, false]
+    // Whatever else the process does is done between two turns.
+    const turn = () => {
+      longest = Math.max(longest, performance.now() - last)
+      last = performance.now()
+      if (!isOver) setImmediate(turn)
+    }
+    setImmediate(turn)
     const outcomes = await Promise.allSettled(Array.from({ length: 4 }, () => readBatch(body, isNdjson, 65_536)))
-    const longestMs = holdMs()
-    const isGood = name.startsWith('good')
-    t.equal(outcomes.filter(({ status }) => status === (isGood ? 'fulfilled' : 'rejected')).length, 4, name)
-    t.ok(longestMs < 300, `${name}: ${longestMs.toFixed(0)} ms at most`)
+    isOver = true
+    await new Promise(resolve => setImmediate(resolve))
+    const expected = name.startsWith('good') ? 'fulfilled' : 'rejected'
+    t.equal(outcomes.filter(({ status }) => status === expected).length, 4, name)
+    return longest
+  }
+  for (const [name, [body, isNdjson]] of Object.entries(shapes)) {
+    const holds: number[] = []
+    // On a machine that is busy with something else anything may take that long, but not each time.
+    while (holds.length < 5 && !holds.some(ms => ms < 250)) holds.push(await holdOf(name, body, isNdjson))
+    t.ok(Math.min(...holds) < 250, `${name}: ${holds.map(ms => ms.toFixed(0))} ms`)
   }
 })

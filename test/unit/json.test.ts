@@ -145,7 +145,7 @@ t.test('a place between two items that is no JSON is named by its position', asy
     ['[1]x', 3],
     ['[{"a":1]}', 8],
     ['["a', 3],
-    ['', null],
+    ['1', null],
     ['{"a":1}', null],
   ] as const) {
     const message = at === null ? 'the body: it must be a JSON array of events' : RegExp(`\\(at position ${at}\\)$`)
