@@ -5,8 +5,10 @@ import { createKeyring, parseApiKeys } from '../src/auth/api-keys.js'
 import { type Credential, findCredential } from '../src/auth/credentials.js'
 import { RemoteKeys } from '../src/auth/jwks.js'
 import { createTokenVerifier } from '../src/auth/jwt.js'
-import { isForeign } from '../src/auth/origin.js'
+import { outsiderMark } from '../src/auth/loopback.js'
+import { isForeign, isForged } from '../src/auth/origin.js'
 import { readPublicKey } from '../src/auth/public-key.js'
+import { sessionIdOf } from '../src/auth/sightings.js'
 import {
   type Action,
   ANY_ROOM,
@@ -17,7 +19,8 @@ import {
   type Viewer,
   type ViewerInput,
 } from '../src/auth/viewer.js'
-import { type Config, isLoopback, isOpen } from '../src/config.js'
+import type { Clock } from '../src/clock.js'
+import { type Config, isOpen } from '../src/config.js'
 import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, Unauthorized } from '../src/errors.js'
 import { isUserId, shown } from '../src/event.js'
 
@@ -25,7 +28,8 @@ import { isUserId, shown } from '../src/event.js'
 export interface AuthHooks {
   /**
    * Says who is behind a request, in place of every built-in credential but tickets; `null` refuses it with a 401. It must
-   * not read the body, which has not arrived yet.
+   * not read the body, which has not arrived yet. It is not asked about a request that changes something and brings a cookie
+   * or a remembered password from a page of another origin: that is refused, unless the origin is listed in `corsOrigins`.
    */
   readonly authenticate?: (request: FastifyRequest) => ViewerInput | null | Promise<ViewerInput | null>
   /** Asked about each room after the built-in rules allowed it; `false` refuses. It can narrow the rules, not widen them. */
@@ -70,7 +74,8 @@ async function auth(
   { config, access, authenticate, authorize }: AuthPluginOptions,
 ): Promise<void> {
   const { authCookie, corsOrigins } = config
-  const findViewer = authenticate === undefined ? builtIn(app, config) : fromApplication(authenticate)
+  const isTicketOnly = authenticate !== undefined
+  const findViewer = isTicketOnly ? fromApplication(authenticate, corsOrigins, access) : builtIn(app, config, access)
   app.decorateRequest('viewer')
   app.decorate('tidingsAuth', {
     access,
@@ -82,7 +87,11 @@ async function auth(
       try {
         // Safe: the query string's parser makes an object of strings and lists of them.
         const query = request.query as Record<string, unknown>
-        const credential = findCredential(request.headers, query, { cookie: authCookie, inUrl: isStream })
+        const credential = findCredential(request.headers, query, {
+          cookie: authCookie,
+          inUrl: isStream,
+          isTicketOnly,
+        })
         if (credential.kind === 'ticket' || credential.kind === 'url-token') hideUrl(reply)
         if (credential.kind === 'cookie') refuseForgery(request, corsOrigins)
         request.viewer =
@@ -90,6 +99,7 @@ async function auth(
             ? await access.viewerOf(credential.secret)
             : await findViewer(credential, request)
         access.refuseRevoked(request.viewer)
+        if (isStream) request.viewer = asOfNow(request.viewer, access.clock)
       } catch (error) {
         if (error instanceof Unauthorized) reply.header('www-authenticate', 'Bearer realm="tidings"')
         throw error
@@ -103,18 +113,33 @@ async function auth(
   app.addHook('preClose', async () => access.close())
 }
 
-function fromApplication(authenticate: NonNullable<AuthHooks['authenticate']>): FindViewer {
+// How the application knows its users is not known here; it may be by a cookie.
+function fromApplication(
+  authenticate: NonNullable<AuthHooks['authenticate']>,
+  listed: readonly string[],
+  access: Access,
+): FindViewer {
   return async (_, request) => {
+    const { method, headers, host } = request
+    if (isForged(method, headers, host, listed)) throw new OriginForbidden(shown(headers.origin ?? 'of another site'))
     const input = await authenticate(request)
     if (input === null) throw new Unauthorized('the application that serves this did not accept the request')
-    return createViewer(input)
+    const viewer = createViewer(input)
+    if (viewer.kind !== 'user') return viewer
+    await access.whenFresh()
+    return { ...viewer, issuedAt: await access.dateOf(sessionIdOf(viewer), viewer) }
   }
 }
 
-function builtIn(app: FastifyInstance, config: Config): FindViewer {
+// A stream whose credential does not say of when it is ends with what is revoked from now on, and not with what was before.
+function asOfNow(viewer: Viewer, clock: Clock): Viewer {
+  return viewer.issuedAt !== null || !clock.isSet ? viewer : { ...viewer, issuedAt: clock.now() }
+}
+
+function builtIn(app: FastifyInstance, config: Config, access: Access): FindViewer {
   if (isOpen(config)) return (_, request) => whoeverTheySay(request)
   const findKey = createKeyring(config.apiKeys === undefined ? [] : parseApiKeys(config.apiKeys).keys)
-  const verify = tokenVerifierOf(app, config)
+  const verify = tokenVerifierOf(app, config, access)
   const notAccepted = `send ${acceptedBy(config)}`
   return (credential, request) => {
     if (credential.kind === 'none') throw new Unauthorized(`the request has no credential; ${notAccepted}`)
@@ -126,12 +151,17 @@ function builtIn(app: FastifyInstance, config: Config): FindViewer {
         `the ${credential.kind === 'api-key' ? 'API key' : 'credential'} is not known here; ${notAccepted}`,
       )
     }
-    return verify(credential.secret)
+    return access.whenFresh().then(() => verify(credential.secret))
   }
 }
 
-function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string) => Promise<Viewer>) | null {
-  const { jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer: issuer, jwtAudience: audience } = config
+function tokenVerifierOf(
+  app: FastifyInstance,
+  config: Config,
+  { clock, dateOf }: Access,
+): ((token: string) => Promise<Viewer>) | null {
+  const { jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer: issuer, jwtAudience: audience, jwtType: type } = config
+  const rules = { issuer, audience, type, maxLifeMs: config.tokenMaxLifeMs, now: () => clock.now(), dateOf }
   if (jwtSecret !== undefined) {
     const secret = crypto.subtle.importKey(
       'raw',
@@ -140,11 +170,11 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
       false,
       ['verify'],
     )
-    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], issuer, audience })
+    return createTokenVerifier({ key: () => secret, algorithms: ['HS256'], ...rules })
   }
   if (jwtPublicKey !== undefined) {
     const { key, algorithms } = readPublicKey(jwtPublicKey)
-    return createTokenVerifier({ key: async () => key, algorithms, issuer, audience })
+    return createTokenVerifier({ key: async () => key, algorithms, ...rules })
   }
   if (jwksUrl === undefined) return null
   const keys = new RemoteKeys({
@@ -154,13 +184,14 @@ function tokenVerifierOf(app: FastifyInstance, config: Config): ((token: string)
   })
   app.addHook('onReady', async () => keys.warmUp())
   const algorithms = ['RS256', 'ES256', 'EdDSA', 'Ed25519']
-  return createTokenVerifier({ key: keys.find, algorithms, issuer, audience })
+  return createTokenVerifier({ key: keys.find, algorithms, ...rules })
 }
 
 // Open mode: whoever the URL says, on this machine only.
 function whoeverTheySay(request: FastifyRequest): Viewer {
-  const { localAddress } = request.socket
-  if (localAddress !== undefined && !isLoopback(localAddress.replace(/^::ffff:/, ''))) throw new OpenToLoopback()
+  const { headers, socket } = request
+  const mark = outsiderMark({ headers, socket, httpVersion: request.raw.httpVersion })
+  if (mark !== null) throw new OpenToLoopback(mark)
   const { user = 'anonymous' } = request.query as { user?: unknown } // checked below
   return createViewer({ userId: userIn(user), kind: 'open', follow: [ANY_ROOM], publish: [ANY_ROOM] })
 }

@@ -111,7 +111,7 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
       },
       handler: async (request, reply) => {
         const isNdjson = request.headers['content-type']?.includes('ndjson') === true
-        const drafts = withBatchKey(readBatch(textOf(request), isNdjson, maxEventBytes), keyOf(request))
+        const drafts = withBatchKey(await readBatch(textOf(request), isNdjson, maxEventBytes), keyOf(request))
         await countBatch(request, reply, drafts.length)
         return reply.code(202).send({ events: await publishAll(request, drafts) })
       },

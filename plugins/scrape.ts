@@ -11,6 +11,14 @@ const LOOP_SAMPLE_MS = 50
 async function scrape(app: FastifyInstance): Promise<void> {
   const registry = app.tidingsMetrics
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_SAMPLE_MS })
+  // Whoever reaches the port may ask: all who ask while an answer is being made get that one.
+  let underWay: Promise<string> | null = null
+  const render = (): Promise<string> => {
+    underWay ??= registry.metrics().finally(() => {
+      underWay = null
+    })
+    return underWay
+  }
   app.get(
     '/metrics',
     {
@@ -24,7 +32,7 @@ async function scrape(app: FastifyInstance): Promise<void> {
       reply
         .type(registry.contentType)
         .header('cache-control', 'no-store')
-        .send(await registry.metrics()),
+        .send(await render()),
   )
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { OutgoingHttpHeaders } from 'node:http'
-import type { Http2ServerResponse } from 'node:http2'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { fastifySSE } from '@fastify/sse'
@@ -97,7 +97,7 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
       const after = readAfter(request)
       const { userId, expiresAt, issuedAt, ticket } = viewer
       const id = randomUUID()
-      const isReturning = request.headers['last-event-id'] !== undefined
+      const isReturning = after !== null && after !== 'unknown'
       const seat = ticket === null ? undefined : await access.takeSeat({ ...viewer, ticket }, id, isReturning)
       if (seat === null) return refuse(app, request, reply, 'replaced', REPLACED_RETRY_MS)
       // What happened while it was awaited: the reader left, or its user was revoked.
@@ -119,7 +119,10 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
   })
 }
 
-function hasBody({ headers }: FastifyRequest): boolean {
+function hasBody({ headers, raw }: FastifyRequest): boolean {
+  // Over HTTP/2 a request that its head does not end goes on, whatever its headers say.
+  // Safe: the request came over HTTP/2.
+  if (raw.httpVersionMajor === 2) return !(raw as unknown as Http2ServerRequest).stream.endAfterHeaders
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 

@@ -1,9 +1,11 @@
+import type { Server } from 'node:http'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
   type FastifyPluginAsync,
   type FastifyServerOptions,
   LogController,
+  type onSendHookHandler,
 } from 'fastify'
 import fp from 'fastify-plugin'
 import type { DestinationStream } from 'pino'
@@ -14,31 +16,33 @@ import errorsPlugin, { answerError } from '../plugins/errors.js'
 import gatewayPlugin from '../plugins/gateway.js'
 import healthPlugin from '../plugins/health.js'
 import homePlugin from '../plugins/home.js'
-import httpsPlugin from '../plugins/https.js'
 import limitsPlugin from '../plugins/limits.js'
 import metricsPlugin from '../plugins/metrics.js'
 import openapiPlugin from '../plugins/openapi.js'
 import publishPlugin from '../plugins/publish.js'
 import scrapePlugin from '../plugins/scrape.js'
+import socketsPlugin from '../plugins/sockets.js'
 import streamPlugin from '../plugins/stream.js'
 import { Access } from './auth/access.js'
 import { type Config, checkOptions, isOpen } from './config.js'
-import { NotFound } from './errors.js'
+import { InvalidConfig, NotFound } from './errors.js'
 import { shown } from './event.js'
 import { endBadClient } from './http/client-errors.js'
-import { readCertificate } from './http/tls.js'
+import { createWatchedServer, socketLimits } from './http/server.js'
+import { SocketWatch } from './http/socket-watch.js'
+import { type Certificate, readCertificate } from './http/tls.js'
 import { trustOf } from './http/trust-proxy.js'
 import { createShared, type Shared } from './shared.js'
 import { version } from './version.js'
 
-// Clients that send their headers or bodies drop by drop are cut: they would hold a socket for nothing.
-const SLOW_CLIENT_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 }
-
-// An HTTP/2 client that wants more streams at once opens another connection; Node's own default has no limit.
-const TLS_LIMITS = { handshakeTimeout: 10_000, settings: { maxConcurrentStreams: 250 } }
-
 /** Groups of routes that an embedding application may leave out. */
-export type RouteGroup = 'stream' | 'publish' | 'access' | 'health' | 'metrics'
+export type RouteGroup = 'stream' | 'publish' | 'access'
+
+/** Groups of routes that an embedding application may ask for: they need no credential, and its port may be a public one. */
+export type ProbeGroup = 'health' | 'metrics'
+
+const ROUTE_GROUPS: readonly string[] = ['stream', 'publish', 'access'] satisfies RouteGroup[]
+const PROBE_GROUPS: readonly string[] = ['health', 'metrics'] satisfies ProbeGroup[]
 
 /** Options of the plugin: the configuration by its property names, and what only an application can give. */
 export interface TidingsOptions extends Partial<Config>, AuthHooks {
@@ -46,16 +50,22 @@ export interface TidingsOptions extends Partial<Config>, AuthHooks {
   readonly prefix?: string
   /** Groups of routes to leave out. */
   readonly without?: readonly RouteGroup[]
+  /** `/livez` and `/readyz` (`health`) and `/metrics`, which are not there unless asked for. */
+  readonly with?: readonly ProbeGroup[]
 }
 
 interface RoutesOptions {
   config: Config
   without: readonly RouteGroup[]
+  probes: readonly ProbeGroup[]
   rates: Shared['rates']
+  isEmbedded: boolean
 }
 
-const routes: FastifyPluginAsync<RoutesOptions> = async (app, { config, without, rates }) => {
+const routes: FastifyPluginAsync<RoutesOptions> = async (app, options) => {
+  const { config, without, probes, rates, isEmbedded } = options
   await app.register(errorsPlugin)
+  if (isEmbedded) app.addHook('onSend', sayLast)
   await app.register(async guarded => {
     await guarded.register(corsPlugin, { config })
     await guarded.register(limitsPlugin, { config, store: rates })
@@ -63,8 +73,8 @@ const routes: FastifyPluginAsync<RoutesOptions> = async (app, { config, without,
     if (!without.includes('publish')) await guarded.register(publishPlugin, { config })
     if (!without.includes('access')) await guarded.register(accessPlugin)
   })
-  if (!without.includes('health')) await app.register(healthPlugin)
-  if (!without.includes('metrics')) await app.register(scrapePlugin)
+  if (probes.includes('health')) await app.register(healthPlugin)
+  if (probes.includes('metrics')) await app.register(scrapePlugin)
 }
 
 /**
@@ -72,21 +82,10 @@ const routes: FastifyPluginAsync<RoutesOptions> = async (app, { config, without,
  * `app.tidings.emit(userId, { type, data })`.
  * @throws InvalidConfig  lists every bad option
  */
-export const tidings: FastifyPluginAsync<TidingsOptions> = fp(
-  async (app: FastifyInstance, options: TidingsOptions) => {
-    const { prefix = '', without = [], authenticate, authorize, ...given } = options
-    const config = checkOptions(given)
-    const shared = createShared(config, app.log)
-    await app.register(gatewayPlugin, { config, bus: shared.bus })
-    // Before the routes: it measures the publish routes as they are added.
-    await app.register(metricsPlugin, { config })
-    const access = new Access({ ...shared, gateway: app.tidings, log: app.log })
-    const hooks = { ...(authenticate && { authenticate }), ...(authorize && { authorize }) }
-    await app.register(authPlugin, { config, access, ...hooks })
-    await app.register(routes, { prefix, config, without, rates: shared.rates })
-  },
-  { name: 'tidings', fastify: '5.x' },
-)
+export const tidings: FastifyPluginAsync<TidingsOptions> = fp((app, options) => mount(app, options, true), {
+  name: 'tidings',
+  fastify: '5.x',
+})
 export default tidings
 
 /**
@@ -95,26 +94,29 @@ export default tidings
  */
 export async function buildApp(config: Config, log?: DestinationStream): Promise<FastifyInstance> {
   const certificate = readCertificate(config)
-  const https = { allowHTTP1: true, ...TLS_LIMITS, ...SLOW_CLIENT_LIMITS, ...certificate }
-  const tls = certificate === null ? {} : { http2: true, https }
-  // Safe: an HTTP/2 server that allows HTTP/1.1 has what the plugins use of either.
-  const app = Fastify({ ...serverOptions(config, log), ...tls } as FastifyServerOptions) as unknown as FastifyInstance
+  const watch = new SocketWatch(socketLimits(config.maxConnections))
+  const app = Fastify(serverOptions(config, watch, certificate, log))
+  const seeDocs = config.docs ? '; see /docs or /openapi.json for those there are' : ''
   // Before a body is read: nobody makes the gateway hold bytes without a credential.
   app.addHook('onRequest', (request, _, done) => {
-    done(request.is404 ? new NotFound(request.method, shown(withoutSecrets(request.url))) : undefined)
+    done(request.is404 ? new NotFound(request.method, shown(withoutSecrets(request.url)), seeDocs) : undefined)
   })
   await app.register(errorsPlugin)
-  await app.register(openapiPlugin, { version })
-  const without: RouteGroup[] = config.adminPort === undefined ? [] : ['health', 'metrics']
-  await app.register(tidings, { ...config, without })
-  if (certificate !== null) await app.register(httpsPlugin)
+  if (config.docs) await app.register(openapiPlugin, { version })
+  const probes: ProbeGroup[] = config.adminPort === undefined ? ['health', 'metrics'] : []
+  await app.register(
+    fp((app, options: TidingsOptions) => mount(app, options, false)),
+    { ...config, with: probes },
+  )
+  await app.register(socketsPlugin, { watch })
   if (isOpen(config)) await app.register(homePlugin)
   return app
 }
 
 /** Probes and metrics of `app`'s gateway on a server of their own, for `ADMIN_PORT`; not listening yet. Closes with `app`. */
 export async function buildAdminApp(app: FastifyInstance, config: Config): Promise<FastifyInstance> {
-  const { logger: _, ...options } = serverOptions(config)
+  const watch = new SocketWatch(socketLimits(config.maxConnections))
+  const { logger: _, ...options } = serverOptions(config, watch, null)
   const admin = Fastify({ ...options, loggerInstance: app.log })
   // The same gateway and measurements, under the names that the plugins depend on.
   await admin.register(fp(async shared => void shared.decorate('tidings', app.tidings), { name: 'tidings-gateway' }))
@@ -124,12 +126,51 @@ export async function buildAdminApp(app: FastifyInstance, config: Config): Promi
   await admin.register(errorsPlugin)
   await admin.register(scrapePlugin)
   await admin.register(healthPlugin)
+  await admin.register(socketsPlugin, { watch })
   app.addHook('onClose', () => admin.close())
   return admin
 }
 
-function serverOptions(config: Config, log?: DestinationStream) {
+async function mount(app: FastifyInstance, options: TidingsOptions, isEmbedded: boolean): Promise<void> {
+  const { prefix = '', without = [], with: probes = [], authenticate, authorize, ...given } = options
+  const config = checkOptions(given)
+  checkGroups('without', without, ROUTE_GROUPS)
+  checkGroups('with', probes, PROBE_GROUPS)
+  const shared = createShared(config, app.log, authenticate !== undefined)
+  await app.register(gatewayPlugin, { config, bus: shared.bus, clock: shared.clock })
+  // Before the routes: it measures the publish routes as they are added.
+  await app.register(metricsPlugin, { config })
+  const access = new Access({ ...shared, gateway: app.tidings, log: app.log })
+  const hooks = { ...(authenticate && { authenticate }), ...(authorize && { authorize }) }
+  await app.register(authPlugin, { config, access, ...hooks })
+  await app.register(routes, { prefix, config, without, probes, rates: shared.rates, isEmbedded })
+}
+
+function checkGroups(option: string, given: readonly string[], allowed: readonly string[]): void {
+  const bad = given.find(group => !allowed.includes(group))
+  if (bad !== undefined) {
+    throw new InvalidConfig(`${option} names '${shown(String(bad))}' but its groups are ${allowed.join(', ')}`)
+  }
+}
+
+// On an application's server this is all that can be done for a request that was on its way when the end was announced: a
+// kept connection would hold up that end. On our own server every socket is told.
+const sayLast: onSendHookHandler = (request, reply, payload, done) => {
+  if (request.server.tidings.leaving.aborted && request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
+  done(null, payload)
+}
+
+function serverOptions(
+  config: Config,
+  watch: SocketWatch,
+  certificate: Certificate | null,
+  log?: DestinationStream,
+): FastifyServerOptions {
   return {
+    // Safe: an HTTP/2 server that allows HTTP/1.1 has what Fastify and the plugins use of either.
+    serverFactory: handler => createWatchedServer(certificate, watch, handler) as Server,
+    // For the address that Fastify logs.
+    ...(certificate && { https: certificate }),
     logger: { level: config.logLevel, base: null, ...(log && { stream: log }) },
     // Request lines hold tickets and tokens; what matters is logged by name instead.
     logController: new LogController({ disableRequestLogging: true }),
@@ -138,12 +179,8 @@ function serverOptions(config: Config, log?: DestinationStream) {
     // Never null: the configuration was checked.
     trustProxy: trustOf(config.trustProxy)!,
     routerOptions: { maxParamLength: 256 },
-    forceCloseConnections: true,
     // EventSource never comes back from a 503: a stream that comes while this closes is told `shutdown` like all others.
     return503OnClosing: false,
-    http: SLOW_CLIENT_LIMITS,
-    // Fastify sets this one itself, on any server.
-    requestTimeout: SLOW_CLIENT_LIMITS.requestTimeout,
     // Bytes that are no request.
     clientErrorHandler: endBadClient,
     // URLs that never reach a route, and so no error handler either.

@@ -56,6 +56,9 @@ function parse(args: string[], { flags }: Command) {
   try {
     return parseArgs({ args, options, strict: true, allowPositionals: false }).values
   } catch (error) {
+    // The library quotes it, and it may be a key: `--key my secret`.
+    const isStray = error instanceof Error && 'code' in error && error.code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL'
+    if (isStray) throw new UsageError('an argument stands without a flag before it; every one has a name')
     throw new UsageError(error instanceof Error ? error.message : String(error))
   }
 }

@@ -1,13 +1,16 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { parseApiKeys } from './auth/api-keys.js'
+import { keyServerProblem } from './auth/jwks.js'
+import { isLoopback } from './auth/loopback.js'
 import { publicKeyProblem } from './auth/public-key.js'
+import { type SettingKind, shownSetting } from './config/shown.js'
 import { InvalidConfig } from './errors.js'
 import { trustOf } from './http/trust-proxy.js'
 import { redisUrlProblem } from './redis/url.js'
 
 // One schema: names, defaults, limits and the README's table come from here. `env` is the variable's name; embedding
-// applications use the property's.
+// applications use the property's; `kind` says how much of the value may be shown.
 
 const text = (env: string, description: string, options = {}) =>
   Type.String({ env, description, minLength: 1, ...options })
@@ -18,7 +21,11 @@ const count = (env: string, value: number, minimum: number, maximum: number, des
 /** Everything that can be configured. */
 export const ConfigSchema = Type.Object(
   {
-    host: text('HOST', 'address to listen on', { default: '127.0.0.1' }),
+    host: text('HOST', 'address to listen on', {
+      default: '127.0.0.1',
+      pattern: '^[A-Za-z0-9._:%-]+$',
+      allowed: 'an IP address or the name of a host',
+    }),
     port: count('PORT', 3_000, 0, 65_535, 'port to listen on; 0 picks a free one'),
     adminPort: Type.Optional(
       Type.Integer({
@@ -36,7 +43,7 @@ export const ConfigSchema = Type.Object(
     redisUrl: optional('REDIS_URL', 'redis://, rediss://, redis+sentinel://h1,h2/name or redis+cluster://h1,h2', {
       pattern: '^(redis|rediss|redis\\+sentinel|rediss\\+sentinel|redis\\+cluster|rediss\\+cluster)://.+$',
       allowed: 'a redis://, rediss://, redis+sentinel:// or redis+cluster:// URL',
-      secret: true,
+      kind: 'secret',
     }),
     redisPrefix: text('REDIS_PREFIX', 'what every key and channel starts with', {
       default: 'tidings:',
@@ -54,21 +61,39 @@ export const ConfigSchema = Type.Object(
     jwtSecret: optional('JWT_SECRET', 'HS256 secret', {
       minLength: 32,
       allowed: 'at least 32 characters',
-      secret: true,
+      kind: 'secret',
     }),
-    jwtPublicKey: optional('JWT_PUBLIC_KEY', 'RS256, ES256 or EdDSA public key: PEM, or the path of a PEM file'),
+    jwtPublicKey: optional('JWT_PUBLIC_KEY', 'RS256, ES256 or EdDSA public key: PEM, or the path of a PEM file', {
+      kind: 'path',
+    }),
     jwksUrl: optional('JWKS_URL', 'where public keys are published', {
       pattern: '^https?://.+$',
       allowed: 'an http(s):// URL',
+      kind: 'url',
     }),
     jwtIssuer: optional('JWT_ISSUER', 'required issuer (iss)'),
     jwtAudience: optional('JWT_AUDIENCE', 'required audience (aud)'),
+    jwtType: optional(
+      'JWT_TYPE',
+      'required type of token (typ in its header), such as at+jwt; else none, JWT or at+jwt',
+      {
+        pattern: '^[A-Za-z0-9.+/-]{1,64}$',
+        allowed: 'a media type without its application/, such as JWT or at+jwt',
+      },
+    ),
+    tokenMaxLifeMs: count(
+      'TOKEN_MAX_LIFE_MS',
+      400 * 86_400_000,
+      60_000,
+      400 * 86_400_000,
+      'longest life of a token; revoked users are remembered as long',
+    ),
     authCookie: optional('AUTH_COOKIE', 'name of a cookie that holds the JWT', {
       pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
       allowed: 'a cookie name',
     }),
     apiKeys: optional('API_KEYS', "servers' keys: name=key,name=key with publish patterns after bars", {
-      secret: true,
+      kind: 'secret',
     }),
     corsOrigins: Type.Array(Type.String({ pattern: '^https?://[^/\\s,]+$' }), {
       env: 'CORS_ORIGINS',
@@ -114,8 +139,10 @@ export const ConfigSchema = Type.Object(
     ),
     drainDelayMs: count('DRAIN_DELAY_MS', 0, 0, 600_000, 'shutdown: time between not being ready and ending streams'),
     drainWindowMs: count('DRAIN_WINDOW_MS', 20_000, 0, 600_000, 'shutdown: time over which streams end'),
-    tlsCert: optional('TLS_CERT', 'path of a PEM certificate chain: serves HTTPS with HTTP/2 and HTTP/1.1'),
-    tlsKey: optional('TLS_KEY', 'path of its PEM key'),
+    tlsCert: optional('TLS_CERT', 'path of a PEM certificate chain: serves HTTPS with HTTP/2 and HTTP/1.1', {
+      kind: 'path',
+    }),
+    tlsKey: optional('TLS_KEY', 'path of its PEM key', { kind: 'path' }),
     logLevel: Type.Union(
       [
         Type.Literal('fatal'),
@@ -130,6 +157,11 @@ export const ConfigSchema = Type.Object(
     ),
     trustProxy: text('TRUST_PROXY', 'true, false, a number of hops, or addresses and ranges of proxies', {
       default: 'false',
+    }),
+    docs: Type.Boolean({
+      env: 'DOCS',
+      default: true,
+      description: 'serves /docs and /openapi.json; `false` leaves them out',
     }),
     auth: Type.Optional(
       Type.Literal('none', {
@@ -151,8 +183,6 @@ export interface Variable {
   readonly env: string
   readonly description: string
   readonly default: unknown
-  /** True for what must not be shown. */
-  readonly isSecret: boolean
 }
 
 /** Every variable, in the order of the table. */
@@ -162,7 +192,6 @@ export const VARIABLES: readonly Variable[] = Object.entries(ConfigSchema.proper
   env: String(schema.env),
   description: String(schema.description),
   default: schema.default,
-  isSecret: schema.secret === true,
 }))
 
 /**
@@ -187,15 +216,15 @@ export function checkOptions(options: Partial<Config>): Config {
   return check({ ...options }, name => name, [contradictions])
 }
 
+/** The value of a setting for people to look at; `null` when it must not be shown. */
+export function shownValueOf(name: keyof Config, value: unknown): string | null {
+  return shownSetting(kindOf(ConfigSchema.properties[name]), value)
+}
+
 /** True when nothing says how viewers are known: anybody is whoever they say. */
 export function isOpen(config: Config): boolean {
   const { jwtSecret, jwtPublicKey, jwksUrl, apiKeys } = config
   return [jwtSecret, jwtPublicKey, jwksUrl, apiKeys].every(credential => credential === undefined)
-}
-
-/** True for addresses that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
 type NameOf = (name: keyof Config) => string
@@ -271,20 +300,30 @@ function contradictions(config: Config, nameOf: NameOf): string[] {
   if (config.apiKeys !== undefined) {
     problems.push(...parseApiKeys(config.apiKeys).problems.map(problem => `${nameOf('apiKeys')}: ${problem}`))
   }
+  for (const name of ['tlsCert', 'tlsKey'] as const) {
+    say(
+      config[name]?.includes('-----BEGIN') === true,
+      `${nameOf(name)} holds a PEM but must be the path of a file with one`,
+    )
+  }
+  if (config.jwksUrl !== undefined) {
+    const problem = keyServerProblem(config.jwksUrl)
+    say(problem !== null, `${nameOf('jwksUrl')} ${problem}`)
+  }
   if (config.jwtPublicKey !== undefined) {
     const problem = publicKeyProblem(config.jwtPublicKey)
     say(problem !== null, `${nameOf('jwtPublicKey')} ${problem}`)
   }
   say(
     trustOf(config.trustProxy) === null,
-    `${nameOf('trustProxy')} is '${config.trustProxy}' but must be true, false, a number of hops, or addresses and ranges such as 10.0.0.0/8`,
+    `${nameOf('trustProxy')} is ${shownValue(ConfigSchema.properties.trustProxy, config.trustProxy)} but must be true, false, a number of hops, or addresses and ranges such as 10.0.0.0/8`,
   )
   const verifiers = (['jwtSecret', 'jwtPublicKey', 'jwksUrl'] as const).filter(name => config[name] !== undefined)
   say(
     verifiers.length > 1,
     `${verifiers.map(nameOf).join(' and ')} are set together; tokens are verified by exactly one of them`,
   )
-  for (const name of ['jwtIssuer', 'jwtAudience', 'authCookie'] as const) {
+  for (const name of ['jwtIssuer', 'jwtAudience', 'jwtType', 'authCookie'] as const) {
     say(
       config[name] !== undefined && verifiers.length === 0,
       `${nameOf(name)} is set but nothing verifies tokens; set ${nameOf('jwtSecret')}, ${nameOf('jwtPublicKey')} or ${nameOf('jwksUrl')}`,
@@ -302,6 +341,7 @@ function exposure(config: Config): string[] {
 
 function fromText(schema: TSchema, value: string): unknown {
   if (schema.type === 'integer') return /^-?\d{1,15}$/.test(value) ? Number(value) : value
+  if (schema.type === 'boolean') return value === 'true' || (value === 'false' ? false : value)
   if (schema.type === 'array')
     return value
       .split(',')
@@ -311,13 +351,19 @@ function fromText(schema: TSchema, value: string): unknown {
 }
 
 function shownValue(schema: TSchema, value: unknown): string {
-  if (schema.secret) return 'set to something'
-  return Array.isArray(value) ? `'${value.join(',')}'` : `'${String(value)}'`
+  const shown = shownSetting(kindOf(schema), value)
+  return shown === null ? 'set to something' : `'${shown}'`
+}
+
+function kindOf(schema: TSchema): SettingKind | undefined {
+  // Safe: the schemas above say nothing else.
+  return schema.kind as SettingKind | undefined
 }
 
 function allowedBy(schema: TSchema): string {
   if (schema.allowed !== undefined) return String(schema.allowed)
   if (schema.type === 'integer') return `${schema.minimum}-${schema.maximum}`
+  if (schema.type === 'boolean') return 'true or false'
   // Safe: the unions here are of literals.
   if (schema.anyOf !== undefined) return (schema.anyOf as { const: string }[]).map(each => `'${each.const}'`).join(', ')
   if (schema.const !== undefined) return `'${schema.const}'`

@@ -49,7 +49,7 @@ export function createEmitter(options: EmitterOptions): Emitter {
     url: options.redisUrl,
     ...(options.onTrouble === undefined ? {} : { onTrouble: options.onTrouble }),
   })
-  const names = new RedisNames(config.redisPrefix)
+  const names = new RedisNames(config.redisPrefix, link.address.db)
   const publisher = new RedisPublisher({
     ...config,
     link,

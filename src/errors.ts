@@ -58,6 +58,13 @@ export const InvalidQuery = createError<[name: string, value: string, allowed: s
 /** A request that fails its schema. */
 export const InvalidRequest = createError<[why: string]>('TIDINGS_INVALID_REQUEST', '%s', 400)
 
+/** A text in the place of a ticket that cannot be one. It is not quoted: it may be another secret. */
+export const InvalidTicket = createError(
+  'TIDINGS_INVALID_TICKET',
+  "the ticket in the path must be 'tkt_' and 43 characters of A-Z a-z 0-9 _ -, as POST /v1/tickets answered it",
+  400,
+)
+
 /** More rooms asked for than one connection may follow. */
 export const TooManyRooms = createError<[asked: number, allowed: number]>(
   'TIDINGS_TOO_MANY_ROOMS',
@@ -82,14 +89,28 @@ export const BodyTooLarge = createError<[allowed: number]>(
 /** A batch over the item limit. */
 export const BatchTooLarge = createError<[items: number, allowed: number]>(
   'TIDINGS_BATCH_TOO_LARGE',
-  'the batch has %d events but at most %d may be published at once; nothing of it was published',
+  'the batch has at least %d events but at most %d may be published at once; nothing of it was published',
+  413,
+)
+
+/** NDJSON with too many lines, blank ones among them. */
+export const TooManyLines = createError<[allowed: number]>(
+  'TIDINGS_BATCH_TOO_LARGE',
+  'the batch has more than %d lines, blank ones included; send less at once; nothing of it was published',
+  413,
+)
+
+/** An item of a batch that is too long to hold an event within the limit. */
+export const ItemTooLarge = createError<[place: string, allowed: number, dataAllowed: number]>(
+  'TIDINGS_EVENT_TOO_LARGE',
+  '%s is longer than %d bytes, of which data may have %d (MAX_EVENT_BYTES); nothing of this batch was published',
   413,
 )
 
 /** No such route. */
-export const NotFound = createError<[method: string, path: string]>(
+export const NotFound = createError<[method: string, path: string, where: string]>(
   'TIDINGS_NOT_FOUND',
-  'no route %s %s; see /docs or /openapi.json for those there are',
+  'no route %s %s%s',
   404,
 )
 
@@ -139,9 +160,9 @@ export const ManageForbidden = createError<[viewer: string, what: string]>(
 )
 
 /** Without credentials configured only this machine is served. */
-export const OpenToLoopback = createError(
+export const OpenToLoopback = createError<[why: string]>(
   'TIDINGS_OPEN_TO_LOOPBACK',
-  'no credentials are configured, so only connections to a loopback address are served; set JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL or API_KEYS',
+  '%s, but while no credentials are configured only programs and browsers on this machine are served; set JWT_SECRET, JWT_PUBLIC_KEY, JWKS_URL or API_KEYS (an embedding application gives authenticate)',
   403,
 )
 

@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
 import type { Bus, BusCounts, BusHealth, GapReason } from './bus/bus.js'
+import { type Clock, ProcessClock } from './clock.js'
 import { type CloseReason, Connection, encodeClose } from './connection.js'
 import { createCounts, type GatewayCounts } from './counts.js'
 import { type Cursor, formatCursor } from './cursor.js'
 import { type Draft, EVERYONE, type Event, type Published } from './event.js'
 import { Flusher } from './flusher.js'
 import { Hub } from './hub.js'
+import { jittered, retryDelayMs } from './jitter.js'
 import type { Log } from './log.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import { Resumer } from './resumer.js'
@@ -16,6 +18,8 @@ import { cutStuck, tendConnections } from './upkeep.js'
 export interface GatewayOptions {
   readonly bus: Bus
   readonly log: Log
+  /** For ends of credentials; the process' own when left out. */
+  readonly clock?: Clock
   /** A stream that was silent this long gets a heartbeat, in ms. */
   readonly heartbeatMs: number
   /** A stream ends with `max-age` after this long, give or take 20 %, in ms; 0 for never. */
@@ -46,15 +50,13 @@ export interface AttachRequest {
 
 const SWEEP_INTERVAL_MS = 1_000
 const DRAIN_STEP_MS = 50
-const RETRY_MIN_MS = 500
-const RETRY_SPREAD_MS = 4_500
 
 /**
  * THE CENTRE: joins bus and hub. Events go publisher -> bus -> `#onEvents` -> hub -> connections, for local and remote
  * publishers alike. A stream goes `attach` -> (recovery from the bus) -> live, until its reader leaves or a reason ends it.
  *
  *   serving   `attach` opens streams
- *   draining  streams end, spread over a window; new ones are told `shutdown` at once
+ *   draining  streams end, spread over a window; new ones are told `shutdown` at once; publishes are taken
  *   closed    no stream, no bus
  */
 export class Gateway implements Publisher {
@@ -64,6 +66,7 @@ export class Gateway implements Publisher {
   readonly publishMany: Publisher['publishMany']
   readonly #options: GatewayOptions
   readonly #bus: Bus
+  readonly #clock: Clock
   readonly #hub: Hub
   readonly #flusher: Flusher
   readonly #resumer: Resumer
@@ -71,12 +74,14 @@ export class Gateway implements Publisher {
   /** Ended, but their last bytes are still on the way. */
   readonly #ending = new Set<Connection>()
   #sweepTimer: NodeJS.Timeout | null = null
-  #isLeaving = false
+  #startingReason: string | null = null
+  readonly #leaving = new AbortController()
   #state: 'serving' | 'draining' | 'closed' = 'serving'
 
   constructor(options: GatewayOptions) {
     this.#options = options
     this.#bus = options.bus
+    this.#clock = options.clock ?? new ProcessClock()
     this.#hub = new Hub(connection => this.disconnect(connection, 'slow'))
     this.#flusher = new Flusher(this.#hub, now)
     const scheduleFlush = () => this.#flusher.schedule()
@@ -112,11 +117,9 @@ export class Gateway implements Publisher {
     return this.#hub.connections
   }
 
-  /** Rooms that somebody here follows. Cost: one step a room. */
+  /** How many rooms somebody here follows. */
   get roomCount(): number {
-    let count = 0
-    for (const _ of this.#hub.followedRooms()) count++
-    return count
+    return this.#hub.roomCount
   }
 
   /** What the bus counted so far. */
@@ -129,19 +132,31 @@ export class Gateway implements Publisher {
     return { ...this.#hub.counts, ...this.#counts }
   }
 
-  /** How the bus is. */
+  /** How the bus is; `starting` also while readiness is held. */
   get busHealth(): BusHealth {
-    return this.#bus.health()
+    const health = this.#bus.health()
+    const reason = health.status === 'starting' ? null : this.#startingReason
+    return reason === null ? health : { ...health, status: 'starting', reason }
+  }
+
+  /** Keeps `busHealth` at `starting` for this reason, until it is called with `null`. */
+  holdReady(reason: string | null): void {
+    this.#startingReason = reason
   }
 
   /** True until a shutdown is announced: then balancers should send new streams elsewhere. */
   get isReady(): boolean {
-    return this.#state === 'serving' && !this.#isLeaving
+    return this.#state === 'serving' && !this.leaving.aborted
   }
 
-  /** Makes `isReady` false while everything is still served. */
+  /** Aborted as soon as a shutdown is announced, or begins. */
+  get leaving(): AbortSignal {
+    return this.#leaving.signal
+  }
+
+  /** Makes `isReady` false while everything is still served. Idempotent. */
   announceShutdown(): void {
-    this.#isLeaving = true
+    this.#leaving.abort()
   }
 
   /**
@@ -219,14 +234,23 @@ export class Gateway implements Publisher {
     for (const connection of [...this.#hub.connections]) this.disconnect(connection, 'shutdown')
   }
 
-  /** Ends all streams now, cuts those that do not take their last bytes within `graceMs`, closes the bus. Idempotent. */
-  async close(graceMs = 500): Promise<void> {
-    if (this.#state === 'closed') return
+  /**
+   * Ends all streams now, and cuts those that do not take their last bytes within `graceMs`. Publishes are still taken:
+   * requests that are on their way are answered before `close()`. Idempotent.
+   */
+  async endStreams(graceMs = 500): Promise<void> {
+    this.announceShutdown()
     await this.drain(0)
-    this.#state = 'closed'
     const deadline = now() + graceMs
     while (this.#ending.size > 0 && now() < deadline) await until(now() + 10)
     for (const connection of this.#ending) connection.destroy()
+  }
+
+  /** Ends all streams as `endStreams` does, and closes the bus. Idempotent. */
+  async close(graceMs = 500): Promise<void> {
+    if (this.#state === 'closed') return
+    await this.endStreams(graceMs)
+    this.#state = 'closed'
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer)
     await this.#bus.close()
   }
@@ -276,23 +300,13 @@ export class Gateway implements Publisher {
     for (const connection of this.#hub.connections) if (connection.recovery !== null) this.#resumer.settle(connection)
     const { heartbeatMs } = this.#options
     const disconnect = (connection: Connection, reason: CloseReason) => this.disconnect(connection, reason)
-    tendConnections({ hub: this.#hub, heartbeatMs, disconnect }, now(), Date.now(), this.#bus.position)
+    tendConnections({ hub: this.#hub, heartbeatMs, disconnect }, now(), this.#clock.now(), this.#bus.position)
     cutStuck(this.#ending)
     if (this.#resumer.isWaitedFor && this.#bus.health().status === 'ok') this.#resumer.retry()
   }
 }
 
 const now = (): number => performance.now()
-
-function jittered(ageMs: number): number {
-  return ageMs === 0 ? Number.POSITIVE_INFINITY : ageMs * (0.8 + Math.random() * 0.4)
-}
-
-// When a reader should come back: spread, so that a closed replica's readers do not come back in one moment. Ages are spread
-// already, and who ends for its age has a place to go to.
-function retryDelayMs(reason: CloseReason): number {
-  return reason === 'max-age' ? Math.random() * RETRY_MIN_MS : RETRY_MIN_MS + Math.random() * RETRY_SPREAD_MS
-}
 
 function until(time: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, Math.max(0, time - now())))

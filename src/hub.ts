@@ -64,6 +64,11 @@ export class Hub {
     yield* this.#rooms.keys()
   }
 
+  /** How many rooms somebody here follows. */
+  get roomCount(): number {
+    return this.#rooms.size + (this.#connections.size > 0 ? 1 : 0)
+  }
+
   /** Makes events of the connection's rooms reach it from now on. */
   add(connection: Connection): void {
     this.#connections.add(connection)

@@ -1,9 +1,17 @@
+import { PAGE_BYTES } from './bus/bus.js'
+
 /** What is known about the load. All but `users` have a default. */
 export interface PlanOptions {
   /** Users connected at the busiest moment. */
   readonly users: number
   /** Streams of one user: tabs and devices. */
   readonly connectionsPerUser?: number
+  /** Rooms of a stream that hardly anybody else follows, beside its user's own. */
+  readonly ownRoomsPerConnection?: number
+  /** How many of a hundred readers may be behind at once by all that QUEUE_LIMIT_BYTES allows. */
+  readonly slowPercent?: number
+  /** As QUEUE_LIMIT_BYTES. */
+  readonly queueLimitBytes?: number
   /** Events to one user, on average. */
   readonly eventsPerUserHour?: number
   /** Events to everyone. */
@@ -28,6 +36,8 @@ export interface Plan {
   /** Cores of CPU that one replica uses; over 0.7 there should be more replicas, and then `replicas` counts them. */
   readonly replicaCores: number
   readonly replicaMemoryBytes: number
+  /** What a replica can take at most: MAX_CONNECTIONS streams, each behind by its whole queue. */
+  readonly replicaMemoryBoundBytes: number
   /** Descriptors of one replica when it is full. */
   readonly fileDescriptors: number
   /** MAX_CONNECTIONS: leaves room for what a rolling update or a lost replica brings. */
@@ -52,6 +62,7 @@ const PUBLISH_CORE_SECONDS = 140e-6
 const RECEIVE_CORE_SECONDS = 8e-6
 const DELIVERY_CORE_SECONDS = 11e-6
 const CONNECTION_BYTES = 10 * 1024
+const OWN_ROOM_BYTES = 700
 const PROCESS_BYTES = 100 * 1024 ** 2
 // Recent events are kept in memory, so that most resumes ask no Redis.
 const TAIL_LIMIT_BYTES = 64 * 1024 ** 2
@@ -98,12 +109,15 @@ export function planSizing(given: PlanOptions): Plan {
   const needed = Math.max(1, Math.ceil(connections / connectionsPerReplica), byCpu)
   const replicas = needed + spareReplicas
   const maxConnections = roundUp(connectionsPerReplica * DEPLOY_FACTOR, 1_000)
+  const restBytes = PROCESS_BYTES + TAIL_LIMIT_BYTES + maxConnections * connectionBytes(options)
+  const slowConnections = Math.ceil((maxConnections * options.slowPercent) / 100)
   return {
     options,
     connections,
     replicas,
     replicaCores: ownCores + sharedCores / needed,
-    replicaMemoryBytes: PROCESS_BYTES + TAIL_LIMIT_BYTES + maxConnections * CONNECTION_BYTES,
+    replicaMemoryBytes: restBytes + slowConnections * slowReaderBytes(options),
+    replicaMemoryBoundBytes: restBytes + maxConnections * slowReaderBytes(options),
     fileDescriptors: roundUp(maxConnections + DESCRIPTORS_BESIDES_STREAMS, 1_024),
     maxConnections,
     publishesPerSecond,
@@ -124,10 +138,20 @@ export function historyBytes(events: number, bytes: number): number {
   return EMPTY_ROOM_BYTES + (nodes - 1) * fullNodeBytes + lastNodeBytes
 }
 
+function connectionBytes({ ownRoomsPerConnection }: Required<PlanOptions>): number {
+  return CONNECTION_BYTES + ownRoomsPerConnection * OWN_ROOM_BYTES
+}
+
+// Its queue, and the page of history that it is sent next.
+function slowReaderBytes({ queueLimitBytes }: Required<PlanOptions>): number {
+  return queueLimitBytes + Math.min(PAGE_BYTES, queueLimitBytes / 4)
+}
+
 /** The plan as text for people: what to set, and how it comes about. */
 export function formatPlan(plan: Plan): string {
   const { options, redis } = plan
   const memory = roundUp(plan.replicaMemoryBytes * 1.25, 64 * 1024 ** 2)
+  const slow = `${size(slowReaderBytes(options))} a reader that is behind: ${options.slowPercent} %`
   const lines = [
     ['load', ''],
     ['  streams', `${count(plan.connections)} for ${count(options.users)} users`],
@@ -136,7 +160,11 @@ export function formatPlan(plan: Plan): string {
     ['gateway', ''],
     ['  replicas', `${plan.replicas}, ${options.spareReplicas} of them spare`],
     ['  MAX_CONNECTIONS', `${plan.maxConnections}, autoscaling target ${options.connectionsPerReplica}`],
-    ['  memory limit', `${size(memory)} each (${size(CONNECTION_BYTES)} a stream)`],
+    ['  memory limit', `${size(memory)} each (${size(connectionBytes(options))} a stream, ${slow})`],
+    [
+      '  memory bound',
+      `${size(plan.replicaMemoryBoundBytes)} each, with every reader behind: MAX_CONNECTIONS x (queue + page)`,
+    ],
     ['  CPU', `${plan.replicaCores.toFixed(2)} cores each at this load`],
     ['  descriptors', `${plan.fileDescriptors} each (ulimit -n)`],
     ['Redis', ''],
@@ -171,6 +199,9 @@ function withDefaults(given: PlanOptions): Required<PlanOptions> {
   const options = {
     users: given.users,
     connectionsPerUser: given.connectionsPerUser ?? 1.2,
+    ownRoomsPerConnection: given.ownRoomsPerConnection ?? 0,
+    slowPercent: given.slowPercent ?? 1,
+    queueLimitBytes: given.queueLimitBytes ?? 1_048_576,
     eventsPerUserHour: given.eventsPerUserHour ?? 10,
     broadcastsPerHour: given.broadcastsPerHour ?? 0,
     bytes: given.bytes ?? 300,

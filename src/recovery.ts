@@ -19,8 +19,9 @@ export interface Step {
   readonly isLive: boolean
 }
 
-// What one held event costs beyond its data.
-const HELD_OVERHEAD_BYTES = 100
+// What one held event costs beyond its data, of which a character takes up to two bytes.
+const HELD_OVERHEAD_BYTES = 200
+const BYTES_PER_CHARACTER = 2
 
 /**
  * Joins what a reader missed with what happens meanwhile: backlog pages + live events -> ordered events, or a gap.
@@ -65,7 +66,7 @@ export class Recovery {
       this.#phase = 'done'
       return true
     }
-    this.#heldBytes += event.data.length + HELD_OVERHEAD_BYTES
+    this.#heldBytes += event.data.length * BYTES_PER_CHARACTER + HELD_OVERHEAD_BYTES
     if (this.#heldBytes <= this.#heldLimitBytes) {
       this.#held.push(event)
       return false

@@ -1,10 +1,12 @@
-import type { Bus, GapReason, Replay } from './bus/bus.js'
+import { type Bus, type GapReason, PAGE_BYTES } from './bus/bus.js'
 import type { Connection } from './connection.js'
 import type { Counts } from './counts.js'
 import { type Cursor, isAfter } from './cursor.js'
 import { BusUnavailable, BusUncertain } from './errors.js'
 import type { Event } from './event.js'
 import { encodeControl, encodeEvent } from './frame.js'
+import { Gate } from './gate.js'
+import { endOfTurn } from './http/turn.js'
 import type { Hub } from './hub.js'
 import type { Log } from './log.js'
 import { Recovery } from './recovery.js'
@@ -21,11 +23,11 @@ export interface ResumerOptions {
   readonly scheduleFlush: () => void
 }
 
-// The field names, the position and what else a frame has around type and data.
-const FRAME_OVERHEAD_BYTES = 100
-// Live events that one connection may hold while it reads, as a part of its queue limit; and what it is sent at a time.
+// Live events that one connection may hold while it reads, and what it is sent at a time, as parts of its queue limit.
 const HELD_SHARE = 1 / 2
-const SLICE_SHARE = 1 / 4
+const PAGE_SHARE = 1 / 4
+// Pages that one turn of the event loop reads for readers who were sent some already. A page is about 1 ms of work.
+const PAGES_PER_TURN = 8
 
 /**
  * Opens streams: says what they may have missed, sends it from the bus's history at their pace, and lets them go live without
@@ -37,10 +39,13 @@ const SLICE_SHARE = 1 / 4
  */
 export class Resumer {
   readonly #options: ResumerOptions
+  readonly #pageBytes: number
   readonly #waiting = new Set<Connection>()
+  readonly #pages = new Gate(PAGES_PER_TURN)
 
   constructor(options: ResumerOptions) {
     this.#options = options
+    this.#pageBytes = Math.min(PAGE_BYTES, options.queueLimitBytes * PAGE_SHARE)
   }
 
   /** Opens the stream of a connection that is in the hub; `after` as in `AttachRequest`. */
@@ -61,11 +66,9 @@ export class Resumer {
       if (recovery !== null) restarted.push([connection, this.#begin(connection, recovery.after)])
       else if (connection.isOpen) this.#oweGap(connection, rooms, reason)
     }
-    // Behind the events that the bus hands on in this same step: a recovery that memory ended before them would let them pass,
-    // though its reader has a later position already.
-    queueMicrotask(() => {
-      for (const [connection, recovery] of restarted) void this.#recover(connection, recovery)
-    })
+    // Later, behind the events that the bus hands on in this same step: a recovery that memory ended before them would let them
+    // pass, though its reader has a later position already.
+    for (const [connection, recovery] of restarted) void this.#recoverLater(connection, recovery)
   }
 
   /** True when somebody waits for `retry`. */
@@ -78,7 +81,7 @@ export class Resumer {
     for (const connection of [...this.#waiting]) {
       this.#waiting.delete(connection)
       if (connection.recovery === null) this.#openFirst(connection)
-      else void this.#recover(connection, connection.recovery)
+      else void this.#recoverLater(connection, connection.recovery)
     }
   }
 
@@ -112,34 +115,48 @@ export class Resumer {
     return recovery
   }
 
-  // Reads pages until the connection is live. Another recovery in its place, or the end of the connection, stops it.
+  // For many at once: a few begin in each turn of the event loop.
+  async #recoverLater(connection: Connection, recovery: Recovery): Promise<void> {
+    await this.#pages.run(endOfTurn)
+    await this.#recover(connection, recovery)
+  }
+
+  // Sends pages until the connection is live. Another recovery in its place, or the end of the connection, stops it. While it
+  // waits for its reader it must hold no page: thousands may wait, each for as long as it likes.
   async #recover(connection: Connection, recovery: Recovery): Promise<void> {
-    const { bus, queueLimitBytes } = this.#options
     const isCurrent = () => connection.recovery === recovery && !connection.isEnded
-    let unsent: Replay | null = null
     while (isCurrent() && recovery.isReading) {
-      if (bus.position === null) {
-        // This replica's first position is where its live events begin: a page read before might end short of that.
-        this.#waiting.add(connection)
-        return
-      }
-      let page: Replay
-      try {
-        const answer = unsent ?? bus.replay(recovery.after, connection.rooms)
-        page = answer instanceof Promise ? await answer : answer
-      } catch (error) {
-        this.#wait(connection, isCurrent(), error)
-        return
-      }
-      if (!isCurrent()) return
-      const { slice, rest } = cut(page, queueLimitBytes * SLICE_SHARE)
-      unsent = rest
-      const step = recovery.take(slice, bus.position)
-      this.#send(connection, step.events, step.lost, step.isLive ? recovery.after : null)
-      // A long backlog goes out at the reader's pace. The last slice must not wait: live events may follow it at once.
-      if (!step.isLive) await connection.drained()
+      if (!(await this.#sendPage(connection, recovery, isCurrent))) return
+      // A long backlog goes out at the reader's pace. The last page must not wait: live events may follow it at once.
+      if (recovery.isReading) await this.#nextTurn(connection)
     }
     if (isCurrent()) this.settle(connection)
+  }
+
+  // Reads one page and sends it; `false` when somebody else takes over from here.
+  async #sendPage(connection: Connection, recovery: Recovery, isCurrent: () => boolean): Promise<boolean> {
+    const { bus } = this.#options
+    if (bus.position === null) {
+      // This replica's first position is where its live events begin: a page read before might end short of that.
+      this.#waiting.add(connection)
+      return false
+    }
+    try {
+      const answer = bus.replay(recovery.after, connection.rooms, this.#pageBytes)
+      const page = answer instanceof Promise ? await answer : answer
+      if (!isCurrent()) return false
+      const step = recovery.take(page, bus.position)
+      this.#send(connection, step.events, step.lost, step.isLive ? recovery.after : null)
+      return true
+    } catch (error) {
+      this.#wait(connection, isCurrent(), error)
+      return false
+    }
+  }
+
+  async #nextTurn(connection: Connection): Promise<void> {
+    await connection.drained()
+    await this.#pages.run(endOfTurn)
   }
 
   #wait(connection: Connection, isCurrent: boolean, error: unknown): void {
@@ -175,20 +192,6 @@ export class Resumer {
     this.#options.counts.gaps[reason]++
     this.#options.hub.owe(connection, encodeControl('stream.gap', { rooms, reason }))
   }
-}
-
-// A page cut where `bytes` are reached; `rest` is null when that is all of it.
-function cut(page: Replay, bytes: number): { slice: Replay; rest: Replay | null } {
-  let size = 0
-  for (const [i, event] of page.events.entries()) {
-    size += event.data.length + event.type.length + event.room.length + FRAME_OVERHEAD_BYTES
-    if (size > bytes && i < page.events.length - 1) {
-      const slice = { events: page.events.slice(0, i + 1), lost: page.lost, upTo: event.cursor, hasMore: true }
-      // What is lost was named with the first slice.
-      return { slice, rest: { ...page, events: page.events.slice(i + 1), lost: [] } }
-    }
-  }
-  return { slice: page, rest: null }
 }
 
 // The frames of events, and the rooms of those that no frame can hold.

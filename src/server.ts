@@ -62,8 +62,8 @@ export async function main(): Promise<void> {
 async function closeOnSignals(app: FastifyInstance, config: Config): Promise<void> {
   const { default: closeWithGrace } = await import('close-with-grace')
   const { drainDelayMs, drainWindowMs } = config
-  // A drain takes as long as it is configured to; the margin is for the last bytes and the bus.
-  const limitMs = drainDelayMs + drainWindowMs + 5_000
+  // A drain takes as long as it is configured to; the margin is for the last bytes, the last answers and the bus.
+  const limitMs = drainDelayMs + drainWindowMs + 10_000
   // SIGHUP renews the certificate; without one it is a terminal that hangs up.
   const skip: 'SIGHUP'[] = config.tlsCert === undefined ? [] : ['SIGHUP']
   closeWithGrace({ delay: limitMs, logger: app.log, skip }, async ({ err, signal }) => {

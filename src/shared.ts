@@ -1,11 +1,15 @@
-import { RedisRevocations, RedisTickets } from './auth/redis-access.js'
-import { NO_REVOCATION_STORE, type RevocationStore } from './auth/revocations.js'
-import { MemoryTickets, type TicketStore } from './auth/tickets.js'
+import { rememberedMs } from './auth/jwt.js'
+import { RedisSightings, RedisTickets } from './auth/redis-access.js'
+import { RedisRevocations } from './auth/redis-revocations.js'
+import { MemoryRevocations, type RevocationStore } from './auth/revocations.js'
+import { createDateOf, type DateOf, MemorySightings } from './auth/sightings.js'
+import { MAX_SESSION_MS, MemoryTickets, type TicketStore } from './auth/tickets.js'
 import type { Bus } from './bus/bus.js'
 import { MemoryBus } from './bus/memory.js'
 import { RedisBus } from './bus/redis.js'
 import { RedisSignals } from './bus/redis-signals.js'
 import { MemorySignals, type Signals } from './bus/signals.js'
+import { type Clock, ProcessClock, RedisClock } from './clock.js'
 import type { Config } from './config.js'
 import type { SharedBuckets } from './limits/exchange.js'
 import { redisBuckets } from './limits/redis.js'
@@ -19,20 +23,32 @@ export interface Shared {
   readonly signals: Signals
   readonly tickets: TicketStore
   readonly revocations: RevocationStore
+  /** The time that decides about credentials. */
+  readonly clock: Clock
+  readonly dateOf: DateOf
   /** Where replicas add up what counts against the limit of this name; `null` where there is one replica. */
   readonly rates: ((limit: string) => SharedBuckets) | null
 }
 
 const TROUBLE_LOG_MS = 10_000
 
-/** What the adapter that is configured shares. Nothing is connected yet. */
-export function createShared(config: Config, log: Log): Shared {
+/**
+ * What the adapter that is configured shares. Nothing is connected yet. `hasOwnViewers`: an application says who its viewers
+ * are.
+ */
+export function createShared(config: Config, log: Log, hasOwnViewers = false): Shared {
+  const lifeMs = longestLifeMs(config, hasOwnViewers)
   if (config.adapter === 'memory') {
+    const clock = new ProcessClock()
+    const revocations = new MemoryRevocations(clock, lifeMs)
+    const sightings = new MemorySightings(clock)
     return {
       bus: new MemoryBus(config),
       signals: new MemorySignals(),
-      tickets: new MemoryTickets(),
-      revocations: NO_REVOCATION_STORE,
+      tickets: new MemoryTickets(clock),
+      revocations,
+      clock,
+      dateOf: createDateOf({ clock, sightings, revocations: revocations.known, lifeMs }),
       rates: null,
     }
   }
@@ -42,6 +58,9 @@ export function createShared(config: Config, log: Log): Shared {
     url: config.redisUrl!,
     onTrouble: (error, connection) => warn(`Redis ${connection}: connection trouble, trying again`, error),
   })
+  const names = new RedisNames(config.redisPrefix, link.address.db)
+  const signals = new RedisSignals(link, names)
+  const clock = new RedisClock()
   const bus = new RedisBus({
     ...config,
     link,
@@ -49,15 +68,27 @@ export function createShared(config: Config, log: Log): Shared {
     waitReplicas: config.redisWaitReplicas,
     waitMs: config.redisWaitMs,
     onTrouble: (error, what) => warn(`bus: ${what}`, error),
+    onTime: (time, sentAt) => clock.observe(time, sentAt),
+    onNewEpoch: () => signals.miss(),
   })
-  const names = new RedisNames(config.redisPrefix)
+  const revocations = new RedisRevocations(link, names, clock, lifeMs)
+  const sightings = new RedisSightings(link, names, clock)
   return {
     bus,
-    signals: new RedisSignals(link, names),
+    signals,
     tickets: new RedisTickets(link, names),
-    revocations: new RedisRevocations(link, names),
+    revocations,
+    clock,
+    dateOf: createDateOf({ clock, sightings, revocations: revocations.known, lifeMs }),
     rates: limit => redisBuckets(link, names, limit),
   }
+}
+
+// How long what was revoked must be remembered: as long as a credential can live that was made before.
+function longestLifeMs({ jwtSecret, jwtPublicKey, jwksUrl, tokenMaxLifeMs }: Config, hasOwnViewers: boolean): number {
+  const takesTokens = [jwtSecret, jwtPublicKey, jwksUrl].some(verifier => verifier !== undefined)
+  const ticketMs = rememberedMs(MAX_SESSION_MS)
+  return takesTokens || hasOwnViewers ? Math.max(rememberedMs(tokenMaxLifeMs), ticketMs) : ticketMs
 }
 
 function atMostEvery(ms: number, log: (what: string, error: unknown) => void): (what: string, error: unknown) => void {

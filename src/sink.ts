@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
+import { Backlog } from './backlog.js'
 
 /** Where the bytes of one connection leave. Takes every write at once; what the peer does not take waits here. */
 export interface Sink {
@@ -24,36 +25,87 @@ export function sinkOf(stream: Writable): Sink {
   return handle === null ? new StreamSink(stream) : new SocketSink(stream as Socket, handle)
 }
 
-/** What can be written to like any stream: HTTP/2, TLS. */
+// What a reader may have waiting before it counts as backed up.
+const BACKED_UP_BYTES = 16_384
+
+/**
+ * What can be written to like any stream: HTTP/2, TLS.
+ *
+ *   direct   the stream holds nothing, or is corked: a write goes to it
+ *   waiting  the stream holds something and calls back when it is gone: what is written meanwhile waits in `#backlog`, because a
+ *            stream keeps an object of its own for each write
+ */
 class StreamSink implements Sink {
   readonly #stream: Writable
+  #backlog: Backlog | null = null
+  #isWaiting = false
+  #waiting: (() => void)[] | null = null
 
   constructor(stream: Writable) {
     this.#stream = stream
   }
 
   write(frames: Buffer): void {
-    this.#stream.write(frames)
+    if (this.#isWaiting) {
+      this.#backlog ??= new Backlog()
+      this.#backlog.push(frames)
+    } else if (isFree(this.#stream)) this.#stream.write(frames)
+    else this.#writeAndWait([frames])
   }
 
   end(frames: Buffer): void {
+    for (const block of this.#backlog?.takeAll() ?? []) this.#stream.write(block)
     this.#stream.end(frames)
   }
 
   destroy(): void {
+    this.#backlog = null
     this.#stream.destroy()
   }
 
   get queuedBytes(): number {
-    return this.#stream.writableLength
+    return this.#stream.writableLength + (this.#backlog?.byteLength ?? 0)
   }
 
   get isBackedUp(): boolean {
-    return this.#stream.writableNeedDrain
+    return this.#stream.writableNeedDrain || this.queuedBytes >= BACKED_UP_BYTES
   }
 
-  drained(): Promise<void> {
-    return streamDrained(this.#stream)
+  async drained(): Promise<void> {
+    while (!this.#stream.destroyed && this.isBackedUp) await this.#change()
+  }
+
+  // The callback of the last one comes when all of them are gone, or the stream is.
+  #writeAndWait(blocks: Buffer[]): void {
+    this.#isWaiting = true
+    const last = blocks.pop()!
+    this.#stream.cork()
+    for (const block of blocks) this.#stream.write(block)
+    this.#stream.write(last, () => this.#goOn())
+    this.#stream.uncork()
+  }
+
+  #goOn(): void {
+    this.#isWaiting = false
+    const blocks = this.#backlog?.takeAll() ?? []
+    this.#backlog = null
+    if (blocks.length > 0 && !this.#stream.destroyed && !this.#stream.writableEnded) this.#writeAndWait(blocks)
+    for (const resolve of this.#waiting ?? []) resolve()
+    this.#waiting = null
+  }
+
+  async #change(): Promise<void> {
+    await new Promise<void>(resolve => {
+      const done = () => {
+        this.#stream.off('drain', done)
+        this.#stream.off('close', done)
+        resolve()
+      }
+      this.#stream.on('drain', done)
+      this.#stream.on('close', done)
+      this.#waiting ??= []
+      this.#waiting.push(done)
+    })
   }
 }
 
@@ -62,12 +114,13 @@ class StreamSink implements Sink {
  * there for what hardly ever happens: that the kernel takes less than everything at once.
  *
  *   direct   nothing waits: a write goes to the handle, and leaves at once
- *   holding  something waits, and a write goes to the socket, behind it: `left` bytes of the one write that the handle could
- *            not finish, or what the socket holds itself (at the beginning, its response head)
+ *   holding  something waits, and a write goes behind it: behind `left` bytes of the one write that the handle could not finish,
+ *            or what the socket holds itself (at the beginning, its response head); `#rest` is null unless that is not enough
  */
 class SocketSink implements Sink {
   readonly #socket: Socket
   readonly #handle: Handle
+  #rest: StreamSink | null = null
   #isHolding = true
   #left = 0
   #waiting: (() => void)[] | null = null
@@ -78,27 +131,32 @@ class SocketSink implements Sink {
   }
 
   write(frames: Buffer): void {
-    if (this.#isHolding) this.#isHolding = this.queuedBytes > 0
-    if (this.#isHolding) this.#socket.write(frames)
+    if (this.#isHolding && this.queuedBytes === 0) {
+      this.#isHolding = false
+      this.#rest = null
+    }
+    if (this.#isHolding) this.#hold(frames)
     else if (this.#handle.writeBuffer(spare, frames) !== 0) this.#socket.destroy()
     // Safe: there is no SocketSink without handles.
     else if (handles!.state[handles!.asyncAt] !== 0) this.#wait(frames)
   }
 
   end(frames: Buffer): void {
-    this.#socket.end(frames)
+    if (this.#rest === null) this.#socket.end(frames)
+    else this.#rest.end(frames)
   }
 
   destroy(): void {
+    this.#rest = null
     this.#socket.destroy()
   }
 
   get queuedBytes(): number {
-    return this.#isHolding ? this.#left + this.#socket.writableLength : 0
+    return this.#isHolding ? this.#left + (this.#rest?.queuedBytes ?? this.#socket.writableLength) : 0
   }
 
   get isBackedUp(): boolean {
-    return this.#isHolding && (this.#left > 0 || this.#socket.writableNeedDrain)
+    return this.#isHolding && (this.#left > 0 || (this.#rest?.isBackedUp ?? this.#socket.writableNeedDrain))
   }
 
   async drained(): Promise<void> {
@@ -107,7 +165,15 @@ class SocketSink implements Sink {
       const waiting = this.#waiting
       await new Promise<void>(resolve => waiting.push(resolve))
     }
-    await streamDrained(this.#socket)
+    await (this.#rest ?? new StreamSink(this.#socket)).drained()
+  }
+
+  #hold(frames: Buffer): void {
+    if (this.#rest === null && isFree(this.#socket)) this.#socket.write(frames)
+    else {
+      this.#rest ??= new StreamSink(this.#socket)
+      this.#rest.write(frames)
+    }
   }
 
   // The request that was spare until now belongs to this write until it is done, and keeps its bytes.
@@ -126,17 +192,9 @@ class SocketSink implements Sink {
   }
 }
 
-async function streamDrained(stream: Writable): Promise<void> {
-  if (stream.destroyed || !stream.writableNeedDrain) return
-  await new Promise<void>(resolve => {
-    const done = () => {
-      stream.off('drain', done)
-      stream.off('close', done)
-      resolve()
-    }
-    stream.on('drain', done)
-    stream.on('close', done)
-  })
+// What is written to a corked stream leaves together with what it holds.
+function isFree(stream: Writable): boolean {
+  return stream.writableLength === 0 || stream.writableCorked > 0
 }
 
 // What Node's own net.js works with: https://github.com/nodejs/node/blob/v20.x/lib/internal/stream_base_commons.js

@@ -7,8 +7,10 @@
   "SSE_ADAPTER" $c.adapter
   "LOG_LEVEL" $c.logLevel
   "TRUST_PROXY" $c.trustProxy
+  "DOCS" $c.docs
   "HISTORY_SIZE" (int $c.historySize)
   "HISTORY_TTL_MS" (int $c.historyTtlMs)
+  "TOKEN_MAX_LIFE_MS" (int64 $c.tokenMaxLifeMs)
   "HEARTBEAT_MS" (int $c.heartbeatMs)
   "CONNECTION_MAX_AGE_MS" (int $c.connectionMaxAgeMs)
   "MAX_CONNECTIONS" (int $c.maxConnections)
@@ -28,6 +30,7 @@
   "JWKS_URL" $c.jwksUrl
   "JWT_ISSUER" $c.jwtIssuer
   "JWT_AUDIENCE" $c.jwtAudience
+  "JWT_TYPE" $c.jwtType
   "AUTH_COOKIE" $c.authCookie
 -}}
 {{- if .Values.ports.admin -}}

@@ -1,11 +1,15 @@
 import type { Writable } from 'node:stream'
 import type { Signal, Signals } from '../bus/signals.js'
+import type { Clock } from '../clock.js'
 import type { Connection } from '../connection.js'
-import { Unauthorized } from '../errors.js'
+import { InvalidTicket, Unauthorized } from '../errors.js'
 import type { Gateway } from '../gateway.js'
 import type { Log } from '../log.js'
-import { type RevocationStore, Revocations } from './revocations.js'
-import { FIRST_USE_MS, hashTicket, newTicket, type Ticket, type TicketStore } from './tickets.js'
+import { Freshness } from './freshness.js'
+import { isRevoked, type RevocationStore } from './revocations.js'
+import { type Seat, Seats, ticketGone } from './seats.js'
+import type { DateOf } from './sightings.js'
+import { hashTicket, isTicket, newTicket, type TicketStore } from './tickets.js'
 import type { Viewer } from './viewer.js'
 
 /** What access is made of. */
@@ -14,6 +18,8 @@ export interface AccessOptions {
   readonly tickets: TicketStore
   readonly revocations: RevocationStore
   readonly signals: Signals
+  readonly clock: Clock
+  readonly dateOf: DateOf
   readonly log: Log
 }
 
@@ -25,17 +31,11 @@ export interface NewTicket {
   readonly useBefore: number
 }
 
-/** A ticket that a connection uses. */
-export interface Seat {
-  readonly hash: string
-  readonly ticket: Ticket
-  readonly turn: number
-}
-
 const SYNC_RETRY_MS = 1_000
-const SYNC_AT_ONCE = 500
-// Endings of tickets that are remembered for connections which are just being made.
-const REMEMBERED_ENDINGS = 1_000
+// Revocations that were put back are looked up at once, and then now and then: many replicas may put back at the same time.
+const LOOK_AGAIN_MS = 10_000
+const DATED_AHEAD_MS = 5_000
+const CHECKED_A_TURN = 1_000
 
 /**
  * Begins and ends of access, on all replicas: tickets, revoked users, streams that are ended on purpose. Signals do it at once;
@@ -43,33 +43,62 @@ const REMEMBERED_ENDINGS = 1_000
  */
 export class Access {
   readonly #options: AccessOptions
-  readonly #revocations = new Revocations()
-  /** Connections of this replica that came with a ticket, by its hash. */
-  readonly #seats = new Map<string, Seat & { readonly connection: Connection }>()
-  readonly #endings = new Map<string, { turn: number; reason: 'replaced' | 'revoked' }>()
+  readonly #freshness: Freshness
+  readonly #seats: Seats
   #syncTimer: NodeJS.Timeout | null = null
   #isSyncing = false
   #mustSyncAgain = false
+  #lookTimer: NodeJS.Timeout | null = null
+  #mustLookAgain = false
+  /** True while tickets must be looked up too. */
+  #mustKeepSeats = false
   #isClosed = false
 
   constructor(options: AccessOptions) {
     this.#options = options
-    options.signals.listen({ onSignal: signal => this.#onSignal(signal), onMissed: () => void this.#sync() })
+    this.#seats = new Seats(options)
+    this.#freshness = new Freshness(options.revocations.isShared)
+    if (this.#freshness.isStarting) options.gateway.holdReady('what was revoked is not known yet')
+    options.signals.listen({
+      onSignal: signal => this.#onSignal(signal),
+      onMissed: () => this.#onMissed(),
+      onCutOff: () => this.#freshness.cutOff(),
+    })
+  }
+
+  /** The time that decides about credentials. */
+  get clock(): Clock {
+    return this.#options.clock
+  }
+
+  /** When a credential counts as made. */
+  get dateOf(): DateOf {
+    return this.#options.dateOf
+  }
+
+  /**
+   * Resolves when it is known what was revoked, so that a user's credential can be judged: at once, but for a replica that
+   * starts or was cut off.
+   * @throws AccessUnavailable  not within 1.5 s
+   */
+  whenFresh(): Promise<void> {
+    return this.#freshness.whenFresh()
   }
 
   /** Stops looking things up. Idempotent. */
   close(): void {
     this.#isClosed = true
     if (this.#syncTimer !== null) clearTimeout(this.#syncTimer)
+    if (this.#lookTimer !== null) clearTimeout(this.#lookTimer)
+    this.#seats.close()
+    this.#freshness.release()
   }
 
   /** Makes a ticket. @throws AccessUnavailable */
-  async createTicket(userId: string, follow: readonly string[], ttlMs: number): Promise<NewTicket> {
+  async createTicket(userId: string, follow: readonly string[], sessionMs: number): Promise<NewTicket> {
     const ticket = newTicket()
-    const issuedAt = Date.now()
-    const expiresAt = issuedAt + ttlMs
-    await this.#options.tickets.put(hashTicket(ticket), { userId, follow, issuedAt, expiresAt })
-    return { ticket, expiresAt, useBefore: Math.min(issuedAt + FIRST_USE_MS, expiresAt) }
+    const { expiresAt, useBefore } = await this.#options.tickets.make(hashTicket(ticket), { userId, follow, sessionMs })
+    return { ticket, expiresAt, useBefore }
   }
 
   /**
@@ -78,65 +107,35 @@ export class Access {
    * @throws AccessUnavailable  nobody can tell now
    */
   async viewerOf(ticket: string): Promise<Viewer> {
+    if (!isTicket(ticket)) throw ticketGone()
+    await this.whenFresh()
     const hash = hashTicket(ticket)
     const found = await this.#options.tickets.find(hash)
-    if (found === null || found.expiresAt <= Date.now()) throw ticketGone()
+    if (found === null) throw ticketGone()
     const { userId, follow, issuedAt, expiresAt } = found
     return { userId, kind: 'user', follow, publish: [], expiresAt, issuedAt, ticket: hash }
   }
 
   /** @throws Unauthorized  the viewer's credential was made before its user was revoked */
   refuseRevoked(viewer: Viewer): void {
-    if (this.#revocations.covers(viewer)) {
+    if (isRevoked(this.#options.revocations.known, viewer)) {
       throw new Unauthorized('the access of this user was revoked after this credential was made; sign in again')
     }
   }
 
   /**
    * Makes the connection that is about to be attached the only user of the viewer's ticket; `null` when another stream has
-   * it. Only an EventSource that comes back (`isReturning`: it names its last event) takes it from another: its broken
+   * it. Only an EventSource that comes back (`isReturning`: it names a position) takes it from another: its broken
    * link may look alive from here. Whoever else opens the same URL meanwhile is the second user, and is turned away.
    * @throws Unauthorized, AccessUnavailable
    */
-  async takeSeat(
-    viewer: Viewer & { ticket: string },
-    connectionId: string,
-    isReturning: boolean,
-  ): Promise<Seat | null> {
-    const { tickets, signals } = this.#options
-    const { ticket: hash, userId, follow, issuedAt, expiresAt } = viewer
-    let taken = await tickets.take(hash, connectionId, isReturning)
-    if (taken.outcome === 'held') {
-      // A replica that died never gave it back: only an answer proves that somebody has it.
-      if ((await signals.send({ kind: 'probe-ticket', hash })) > 0) return null
-      taken = await tickets.take(hash, connectionId, true)
-    }
-    if (taken.outcome !== 'taken') throw ticketGone()
-    const { turn } = taken
-    if (turn > 1) this.#inBackground(signals.send({ kind: 'replace-ticket', hash, turn }), 'replacing a stream failed')
-    return { hash, turn, ticket: { userId, follow, issuedAt: issuedAt!, expiresAt: expiresAt! } }
+  takeSeat(viewer: Viewer & { ticket: string }, connectionId: string, isReturning: boolean): Promise<Seat | null> {
+    return this.#seats.take(viewer, connectionId, isReturning)
   }
 
   /** The connection uses the seat from now on, until its sink closes. */
   sit(connection: Connection, seat: Seat, sink: Writable): void {
-    const { hash, turn } = seat
-    const { gateway } = this.#options
-    const other = this.#seats.get(hash)
-    // Two may come back at once: the later turn stays, in whatever order they sit down.
-    if (other !== undefined && other.turn > turn) {
-      gateway.disconnect(connection, 'replaced')
-      return
-    }
-    if (other !== undefined) gateway.disconnect(other.connection, 'replaced')
-    this.#seats.set(hash, { ...seat, connection })
-    sink.once('close', () => {
-      if (this.#seats.get(hash)?.connection === connection) this.#seats.delete(hash)
-      if (!this.#isClosed)
-        this.#inBackground(this.#options.tickets.leave(hash, connection.id), 'leaving a ticket failed')
-    })
-    // Ended between being taken and being used.
-    const ending = this.#endings.get(hash)
-    if (ending !== undefined && turn < ending.turn) gateway.disconnect(connection, ending.reason)
+    this.#seats.sit(connection, seat, sink)
   }
 
   /**
@@ -144,13 +143,16 @@ export class Access {
    * Resolves with how many streams ended. @throws AccessUnavailable
    */
   async revokeUser(userId: string): Promise<number> {
-    const at = Date.now()
-    await this.#options.revocations.put(new Map([[userId, at]]))
+    const at = await this.#options.revocations.revoke(userId)
     return this.#options.signals.send({ kind: 'revoke-user', userId, at })
   }
 
-  /** Refuses the ticket from now on, and ends its stream wherever it is; resolves with how many. @throws AccessUnavailable */
+  /**
+   * Refuses the ticket from now on, and ends its stream wherever it is; resolves with how many.
+   * @throws InvalidTicket, AccessUnavailable
+   */
   async revokeTicket(ticket: string): Promise<number> {
+    if (!isTicket(ticket)) throw new InvalidTicket()
     const hash = hashTicket(ticket)
     await this.#options.tickets.revoke(hash)
     return this.#options.signals.send({ kind: 'revoke-ticket', hash })
@@ -166,13 +168,16 @@ export class Access {
       case 'revoke-user':
         return this.#revoke(signal.userId, signal.at)
       case 'revoke-ticket':
-        return this.#endSeat(signal.hash, Number.POSITIVE_INFINITY, 'revoked')
+        return this.#seats.end(signal.hash, Number.POSITIVE_INFINITY, 'revoked')
       case 'replace-ticket':
-        return this.#endSeat(signal.hash, signal.turn, 'replaced')
+        return this.#seats.end(signal.hash, signal.turn, 'replaced')
       case 'probe-ticket':
-        return this.#seats.get(signal.hash)?.connection.isEnded === false ? 1 : 0
+        return this.#seats.has(signal.hash) ? 1 : 0
       case 'disconnect':
         return this.#disconnectHere(signal.connectionId)
+      case 'look-up-revocations':
+        this.#lookUp()
+        return 0
       default:
         // From a replica of a later version.
         return 0
@@ -181,20 +186,13 @@ export class Access {
 
   #revoke(userId: string, at: number): number {
     const { gateway } = this.#options
-    this.#revocations.note(userId, at)
-    const ended = gateway.connectionsOf(userId).filter(({ issuedAt }) => issuedAt === null || issuedAt <= at)
+    this.#options.revocations.known.note(userId, at)
+    // Dated ahead, though nothing is let in that is: the clock was set back since, and whoever has it had it before.
+    const ahead = this.clock.now() + DATED_AHEAD_MS
+    const isOlder = ({ issuedAt }: Connection) => issuedAt === null || issuedAt <= at || issuedAt > ahead
+    const ended = gateway.connectionsOf(userId).filter(isOlder)
     for (const connection of ended) gateway.disconnect(connection, 'revoked')
     return ended.length
-  }
-
-  #endSeat(hash: string, turn: number, reason: 'replaced' | 'revoked'): number {
-    if (this.#endings.size >= REMEMBERED_ENDINGS) this.#endings.delete(this.#endings.keys().next().value!)
-    // Signals of two replicas may come in any order.
-    if (turn > (this.#endings.get(hash)?.turn ?? 0)) this.#endings.set(hash, { turn, reason })
-    const seat = this.#seats.get(hash)
-    if (seat === undefined || seat.turn >= turn || seat.connection.isEnded) return 0
-    this.#options.gateway.disconnect(seat.connection, reason)
-    return 1
   }
 
   #disconnectHere(connectionId: string): number {
@@ -207,7 +205,26 @@ export class Access {
     return 0
   }
 
-  // After signals may have been missed. Tries again until it is done: a revoked credential must not stay good here.
+  #onMissed(): void {
+    this.#freshness.miss()
+    this.#mustKeepSeats = true
+    void this.#sync()
+  }
+
+  #lookUp(): void {
+    if (this.#lookTimer !== null) {
+      this.#mustLookAgain = true
+      return
+    }
+    void this.#sync()
+    this.#lookTimer = setTimeout(() => {
+      this.#lookTimer = null
+      if (this.#mustLookAgain) this.#lookUp()
+    }, LOOK_AGAIN_MS).unref()
+    this.#mustLookAgain = false
+  }
+
+  // After something may have been missed. Tries again until it is done: a revoked credential must not stay good here.
   async #sync(): Promise<void> {
     if (this.#isClosed) return
     if (this.#isSyncing) {
@@ -216,37 +233,53 @@ export class Access {
     }
     this.#isSyncing = true
     this.#mustSyncAgain = false
+    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer)
     try {
-      const { revocations } = this.#options
-      const revoked = await revocations.all()
-      for (const [userId, at] of revoked) if (this.#revocations.note(userId, at)) this.#revoke(userId, at)
-      // A failover may have lost what was written last; this replica was told of it.
-      await revocations.put(this.#revocations.missingFrom(revoked, Date.now()))
-      const seats = [...this.#seats.values()]
-      for (let i = 0; i < seats.length; i += SYNC_AT_ONCE) {
-        await Promise.all(seats.slice(i, i + SYNC_AT_ONCE).map(seat => this.#keep(seat)))
+      await this.#syncRevocations()
+      if (this.#mustKeepSeats) {
+        this.#mustKeepSeats = false
+        await this.#seats.sync().catch((error: unknown) => {
+          this.#mustKeepSeats = true
+          throw error
+        })
       }
     } catch (error) {
-      this.#options.log.warn({ err: error }, 'revocations could not be looked up, trying again')
-      this.#syncTimer = setTimeout(() => void this.#sync(), SYNC_RETRY_MS).unref()
+      if (!this.#isClosed) {
+        this.#options.log.warn({ err: error }, 'revocations could not be looked up, trying again')
+        this.#syncTimer = setTimeout(() => void this.#sync(), SYNC_RETRY_MS).unref()
+      }
     } finally {
       this.#isSyncing = false
       if (this.#mustSyncAgain) void this.#sync()
     }
   }
 
-  async #keep({ hash, ticket, turn, connection }: Seat & { readonly connection: Connection }): Promise<void> {
-    const verdict = await this.#options.tickets.keep(hash, ticket, connection.id, turn)
-    if (verdict !== 'yours') this.#options.gateway.disconnect(connection, verdict)
+  async #syncRevocations(): Promise<void> {
+    const { revocations, gateway, signals } = this.#options
+    const hasNews = await revocations.learn()
+    // What was missed while this was under way is learned next.
+    if (!this.#mustSyncAgain) {
+      this.#freshness.learn()
+      gateway.holdReady(null)
+    }
+    if (hasNews) await this.#endRevoked()
+    // A failover may have lost what was written last. Others may have looked for it meanwhile.
+    if (await revocations.restore()) {
+      this.#inBackground(signals.send({ kind: 'look-up-revocations' }), 'telling of restored revocations failed')
+    }
+  }
+
+  // Nobody knows whose the news are, but whose each stream is. Some in one turn: the streams of others go on meanwhile.
+  async #endRevoked(): Promise<void> {
+    const { gateway, revocations } = this.#options
+    let checked = 0
+    for (const connection of [...gateway.connections]) {
+      if (revocations.known.covers(connection.userId, connection.issuedAt)) gateway.disconnect(connection, 'revoked')
+      if (++checked % CHECKED_A_TURN === 0) await new Promise(resolve => setImmediate(resolve))
+    }
   }
 
   #inBackground(work: Promise<unknown>, failure: string): void {
     work.catch((error: unknown) => this.#options.log.warn({ err: error }, failure))
   }
-}
-
-function ticketGone(): Error {
-  return new Unauthorized(
-    'the ticket is not good here: it was not used within 60 s, its session is over, or it was revoked; ask for a new one',
-  )
 }

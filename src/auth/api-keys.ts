@@ -14,7 +14,8 @@ export const MIN_KEY_LENGTH = 16
 
 /**
  * Reads `name=key,name=key`, with publish patterns after bars: `jobs=k3y...|session:*|user:*`. A name may have several keys,
- * so that they can be rotated. `problems` name what is wrong by position and name, never by key.
+ * so that they can be rotated. `problems` name what is wrong by position
+ * and quote nothing: in a pair that is the wrong way round the name is the key, and so is a pattern behind a bar in a key.
  */
 export function parseApiKeys(text: string): { keys: ApiKey[]; problems: string[] } {
   const keys: ApiKey[] = []
@@ -23,17 +24,19 @@ export function parseApiKeys(text: string): { keys: ApiKey[]; problems: string[]
     const [pair = '', ...patterns] = entry.trim().split('|')
     const equals = pair.indexOf('=')
     const [name, key] = [pair.slice(0, Math.max(0, equals)), pair.slice(equals + 1)]
-    const place = `key ${i + 1}${isUserId(name) ? ` (${name})` : ''}`
-    const badPattern = patterns.find(pattern => !isPattern(pattern))
+    const place = `key ${i + 1}`
+    const badPattern = patterns.findIndex(pattern => !isPattern(pattern))
     if (equals < 0 || !isUserId(name)) {
       problems.push(`${place} must be name=key, the name of A-Z a-z 0-9 _ . : @ / -`)
     } else if (key.length < MIN_KEY_LENGTH) {
-      problems.push(`${place} has ${key.length} characters but must have at least ${MIN_KEY_LENGTH}`)
+      problems.push(
+        `${place} has ${key.length} characters behind its name but must have at least ${MIN_KEY_LENGTH}; it is name=key`,
+      )
     } else if (!/^[\x21-\x7e]+$/.test(key)) {
       problems.push(`${place} must be printable ASCII without spaces, commas and bars`)
-    } else if (badPattern !== undefined) {
+    } else if (badPattern >= 0) {
       problems.push(
-        `${place} has the pattern '${badPattern}' but a pattern is a room, or its beginning and one trailing *`,
+        `${place} has a bad pattern behind bar ${badPattern + 1}: a pattern is a room, or its beginning and one trailing *; a key has no bars`,
       )
     } else if (keys.some(other => other.digest.equals(digestOf(key)))) {
       problems.push(`${place} is the same as a key before it`)

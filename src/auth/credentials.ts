@@ -6,12 +6,16 @@ export type Credential =
   | { readonly kind: 'bearer' | 'api-key' | 'cookie' | 'url-token' | 'ticket'; readonly secret: string }
   | { readonly kind: 'none' }
 
+const TICKET_PLACE = 'the query parameter ticket'
+
 /** Where credentials may stand. */
 export interface CredentialPlaces {
   /** The cookie that may hold a JWT. */
   readonly cookie: string | undefined
   /** True where `?token=` and `?ticket=` count: on the stream, because EventSource cannot send headers. */
   readonly inUrl: boolean
+  /** True where an application knows its own credentials, and only tickets are ours. */
+  readonly isTicketOnly?: boolean
 }
 
 /**
@@ -24,6 +28,10 @@ export function findCredential(
   query: Readonly<Record<string, unknown>>,
   places: CredentialPlaces,
 ): Credential {
+  if (places.isTicketOnly) {
+    const { ticket } = places.inUrl ? query : {}
+    return ticket === undefined ? { kind: 'none' } : { kind: 'ticket', secret: once(TICKET_PLACE, ticket) }
+  }
   const { authorization } = headers
   if (authorization !== undefined) {
     const secret = /^Bearer +([^\s]+)$/i.exec(authorization)?.[1]
@@ -33,7 +41,7 @@ export function findCredential(
   const apiKey = headers['x-api-key']
   if (apiKey !== undefined) return { kind: 'api-key', secret: once('the header X-API-Key', apiKey) }
   if (places.inUrl) {
-    if (query.ticket !== undefined) return { kind: 'ticket', secret: once('the query parameter ticket', query.ticket) }
+    if (query.ticket !== undefined) return { kind: 'ticket', secret: once(TICKET_PLACE, query.ticket) }
     if (query.token !== undefined) return { kind: 'url-token', secret: once('the query parameter token', query.token) }
   }
   const secret = places.cookie === undefined ? undefined : cookieOf(headers.cookie, places.cookie)

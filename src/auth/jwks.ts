@@ -7,6 +7,14 @@ const MAX_AGE_MS = 600_000
 const COOLDOWN_MS = 10_000
 const TIMEOUT_MS = 5_000
 
+/** What keeps a URL from being a key server's, without anything of it; `null` when nothing does. */
+export function keyServerProblem(url: string): string | null {
+  if (!URL.canParse(url)) return 'is no URL'
+  const { username, password } = new URL(url)
+  // It would stand in error messages; and no request can be made to such a URL anyway.
+  return username === '' && password === '' ? null : 'holds a user or password, which a key server must not need'
+}
+
 /** Where keys come from, and what to do it with. */
 export interface RemoteKeysOptions {
   readonly url: string
@@ -85,9 +93,10 @@ export class RemoteKeys {
       this.#keys = createLocalJWKSet((await response.json()) as Parameters<typeof createLocalJWKSet>[0])
       this.#loadedAt = this.#now()
     } catch (error) {
-      this.#options.onProblem(error)
+      const problem = new Error(reasonOf(error).replaceAll(this.#options.url, 'the key server'))
+      this.#options.onProblem(problem)
       const unavailable = new KeysUnavailable()
-      unavailable.cause = error
+      unavailable.cause = problem
       throw unavailable
     }
   }
@@ -95,4 +104,11 @@ export class RemoteKeys {
 
 function hasKeyId(header: JWSHeaderParameters | undefined): boolean {
   return typeof header?.kid === 'string'
+}
+
+// In words, down to what the network said. Of an answer that is no JSON the parser would quote the beginning.
+function reasonOf(error: unknown): string {
+  if (error instanceof SyntaxError) return 'the key server answered something that is no JSON'
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message}: ${reasonOf(error.cause)}` : error.message
 }

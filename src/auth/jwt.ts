@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import { Unauthorized } from '../errors.js'
 import { isUserId } from '../event.js'
+import type { DateOf } from './sightings.js'
 import { isPattern, type Viewer } from './viewer.js'
 
 /** How tokens are verified. */
@@ -12,30 +13,41 @@ export interface TokenRules {
   readonly algorithms: readonly string[]
   readonly issuer: string | undefined
   readonly audience: string | undefined
-  /** Ms since 1970. */
-  readonly now?: () => number
+  /** The `typ` that the header must have; none, JWT and at+jwt (RFC 9068) are taken where this is left out. */
+  readonly type?: string | undefined
+  /** TOKEN_MAX_LIFE_MS: the longest that a token may live. */
+  readonly maxLifeMs: number
+  /** Ms since 1970, by the clock that replicas share. */
+  readonly now: () => number
+  /** When a token counts as made. */
+  readonly dateOf: DateOf
 }
 
-/**
- * The longest that a token may live, and so the longest that a user's revocation must be remembered: what browsers let a
- * cookie live.
- */
-export const MAX_TOKEN_LIFE_MS = 400 * 86_400_000
-
+const DAY_MS = 86_400_000
 const LEEWAY_S = 5
+const LEEWAY_MS = LEEWAY_S * 1_000
 const MAX_TOKEN_LENGTH = 8_192
 // A key that its issuer withdrew must not live on in here for long.
 const REMEMBERED_MS = 60_000
 const REMEMBERED_TOKENS = 10_000
 
+const ACCESS_TYPES: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'at+jwt'])
+// Where issuers say in the payload what a token is for: Keycloak, Cognito, libraries of frameworks.
+const KIND_CLAIMS = ['typ', 'token_use', 'token_type', 'type']
+const OTHER_KINDS = /^(?:refresh|offline|logout|(?:registration|initial) ?access)(?:[_ -]?token)?$/i
+
+/** How long a revocation must be remembered where tokens live so long at most. */
+export function rememberedMs(maxLifeMs: number): number {
+  return maxLifeMs + 2 * LEEWAY_MS
+}
+
 /**
  * Makes a function that turns a JWT into its viewer. Verified tokens are remembered for a minute at most, by their hash.
- * It throws Unauthorized, which says how to mend the token and quotes nothing of it, and whatever `key` throws.
+ * It throws Unauthorized, which says how to mend the token and quotes nothing of it, and whatever `key` and `dateOf` throw.
  */
 export function createTokenVerifier(rules: TokenRules): (token: string) => Promise<Viewer> {
-  const now = rules.now ?? Date.now
+  const { issuer, audience, now } = rules
   const remembered = new Map<string, { viewer: Viewer; until: number }>()
-  const { issuer, audience } = rules
   const options = {
     algorithms: [...rules.algorithms],
     clockTolerance: LEEWAY_S,
@@ -47,27 +59,71 @@ export function createTokenVerifier(rules: TokenRules): (token: string) => Promi
     if (token.length > MAX_TOKEN_LENGTH) {
       throw new Unauthorized(`the token has ${token.length} characters but at most ${MAX_TOKEN_LENGTH} are taken`)
     }
-    const id = hash('sha256', token, 'base64')
+    const id = hash('sha256', token, 'base64url')
     const known = remembered.get(id)
     if (known !== undefined) {
-      if (known.until > now()) return known.viewer
+      if (known.until > performance.now() && known.viewer.expiresAt! + LEEWAY_MS > now()) return known.viewer
       remembered.delete(id)
     }
-    const viewer = viewerOf(await claimsOf(token, rules, { ...options, currentDate: new Date(now()) }), now())
+    const claims = await claimsOf(token, rules, { ...options, currentDate: new Date(now()) })
+    const viewer = await dated(idOf(token), viewerOf(claims, rules), claims, rules)
     // Oldest out: a map keeps the order of arrival.
     if (remembered.size >= REMEMBERED_TOKENS) remembered.delete(remembered.keys().next().value!)
-    remembered.set(id, { viewer, until: Math.min(now() + REMEMBERED_MS, viewer.expiresAt! + LEEWAY_S * 1_000) })
+    remembered.set(id, { viewer, until: performance.now() + REMEMBERED_MS })
     return viewer
   }
 }
 
-async function claimsOf(token: string, { key, algorithms }: TokenRules, options: object): Promise<JWTPayload> {
+// The date is noted before it is judged: a token that is refused today for being dated ahead will be taken some day, and is to
+// count as made today then.
+async function dated(id: string, viewer: Viewer, { iat }: JWTPayload, rules: TokenRules): Promise<Viewer> {
+  const { now, maxLifeMs } = rules
+  const issuedAt = await rules.dateOf(id, viewer)
+  if (iat !== undefined && iat * 1_000 > now() + LEEWAY_MS) {
+    throw new Unauthorized(
+      "the token's iat is ahead of the clock here; check the clock of its issuer, and that iat is in seconds, not in ms",
+    )
+  }
+  if (viewer.expiresAt! - Math.min(issuedAt!, now()) > maxLifeMs + LEEWAY_MS) {
+    const longest = maxLifeMs % DAY_MS === 0 ? `${maxLifeMs / DAY_MS} days` : `${maxLifeMs} ms`
+    throw new Unauthorized(`the token lives longer than ${longest} (TOKEN_MAX_LIFE_MS); issue it with an earlier exp`)
+  }
+  return { ...viewer, issuedAt }
+}
+
+// What was signed, without the signature: that can be written in several ways, and each would be a token never seen before.
+function idOf(token: string): string {
+  return hash('sha256', token.slice(0, token.lastIndexOf('.')), 'base64url')
+}
+
+async function claimsOf(token: string, { key, algorithms, type }: TokenRules, options: object): Promise<JWTPayload> {
   try {
-    return (await jwtVerify(token, key, options)).payload
+    const { payload, protectedHeader } = await jwtVerify(token, key, options)
+    checkKind(protectedHeader.typ, payload, type)
+    return payload
   } catch (error) {
     if (error instanceof errors.JOSEError) throw new Unauthorized(reasonOf(error, algorithms))
     throw error
   }
+}
+
+// An issuer signs many kinds of token with one key: those that renew others, end sessions or prove something must not open streams.
+function checkKind(typ: unknown, payload: JWTPayload, required: string | undefined): void {
+  const kind = mediaType(typ)
+  if (required === undefined ? !ACCESS_TYPES.has(kind) : kind !== mediaType(required)) {
+    const allowed = required === undefined ? 'none, JWT or at+jwt' : `the one configured here (JWT_TYPE)`
+    throw new Unauthorized(`the token is of another kind: its header's typ must be ${allowed}`)
+  }
+  if (KIND_CLAIMS.some(name => typeof payload[name] === 'string' && OTHER_KINDS.test(payload[name]))) {
+    throw new Unauthorized(
+      'the token is not made for access (it renews others, or ends a session); send the access token',
+    )
+  }
+}
+
+// RFC 7515: case does not count, and `application/` may be left out.
+function mediaType(typ: unknown): unknown {
+  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : typ
 }
 
 function reasonOf(error: errors.JOSEError, algorithms: readonly string[]): string {
@@ -98,18 +154,14 @@ function claimReasonOf({ claim, reason }: errors.JWTClaimValidationFailed): stri
   }
 }
 
-function viewerOf(claims: JWTPayload, now: number): Viewer {
-  const { sub, exp, iat } = claims
+function viewerOf({ sub, exp, iat, tidings }: JWTPayload, { maxLifeMs }: TokenRules): Viewer {
   if (typeof sub !== 'string' || !isUserId(sub)) {
     throw new Unauthorized("the token's sub must be a user id: 1-195 characters of A-Z a-z 0-9 _ . : @ / -")
   }
   const expiresAt = exp! * 1_000
   // Without iat it counts as made as early as it can have been: a revocation must not miss it.
-  const issuedAt = iat === undefined ? expiresAt - MAX_TOKEN_LIFE_MS : iat * 1_000
-  if (expiresAt - Math.min(issuedAt, now) > MAX_TOKEN_LIFE_MS) {
-    throw new Unauthorized('the token lives longer than 400 days; issue it with an earlier exp')
-  }
-  const { follow, publish } = permissionsOf(claims.tidings, sub)
+  const issuedAt = iat === undefined ? expiresAt - maxLifeMs : iat * 1_000
+  const { follow, publish } = permissionsOf(tidings, sub)
   return { userId: sub, kind: 'user', follow, publish, expiresAt, issuedAt, ticket: null }
 }
 

@@ -13,14 +13,16 @@ export interface TokenRequest {
   readonly ttlSeconds: number
   readonly issuer?: string
   readonly audience?: string
+  /** The header's `typ`; `JWT` if left out. */
+  readonly type?: string
 }
 
 /** A JWT (HS256) that a gateway with this secret accepts from now on, for `ttlSeconds`. */
 export async function mintToken(request: TokenRequest): Promise<string> {
-  const { secret, sub, follow = [], publish = [], ttlSeconds, issuer, audience } = request
+  const { secret, sub, follow = [], publish = [], ttlSeconds, issuer, audience, type = 'JWT' } = request
   const issuedAt = Math.floor(Date.now() / 1_000)
   const token = new SignJWT({ tidings: { follow, publish } })
-    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .setProtectedHeader({ alg: 'HS256', typ: type })
     .setSubject(sub)
     .setIssuedAt(issuedAt)
     .setExpirationTime(issuedAt + ttlSeconds)

@@ -1,13 +1,21 @@
+import type { RedisClock } from '../clock.js'
 import { AccessUnavailable } from '../errors.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript, type RedisScript } from '../redis/script.js'
-import { MAX_TOKEN_LIFE_MS } from './jwt.js'
-import type { RevocationStore } from './revocations.js'
-import { FIRST_USE_MS, MAX_SESSION_MS, type Taken, type Ticket, type TicketStore } from './tickets.js'
+import type { SightingStore } from './sightings.js'
+import {
+  FIRST_USE_MS,
+  MAX_SESSION_MS,
+  type MadeTicket,
+  type Taken,
+  type Ticket,
+  type TicketRequest,
+  type TicketStore,
+} from './tickets.js'
 
 const ticketScript = loadScript(import.meta.url, 'tickets.lua')
-const revocationScript = loadScript(import.meta.url, 'revocations.lua')
+const sightingScript = loadScript(import.meta.url, 'sightings.lua')
 
 /** Tickets in Redis: any replica takes them. */
 export class RedisTickets implements TicketStore {
@@ -19,15 +27,16 @@ export class RedisTickets implements TicketStore {
     this.#names = names
   }
 
-  async put(hash: string, ticket: Ticket): Promise<void> {
-    const firstUseMs = Math.min(FIRST_USE_MS, ticket.expiresAt - ticket.issuedAt)
-    await this.#run('make', hash, [...fieldsOf(ticket), firstUseMs])
+  async make(hash: string, { userId, follow, sessionMs }: TicketRequest): Promise<MadeTicket> {
+    const answer = await this.#run('make', hash, [userId, JSON.stringify(follow), sessionMs, FIRST_USE_MS])
+    const [issuedAt, expiresAt, useBefore] = answer.slice(1).map(Number) as [number, number, number]
+    return { issuedAt, expiresAt, useBefore }
   }
 
   async find(hash: string): Promise<Ticket | null> {
     const [outcome, userId, follow, issuedAt, expiresAt] = await this.#run('find', hash, [])
     if (outcome !== 'found') return null
-    // Safe: only `fieldsOf` writes it.
+    // Safe: only `make` and `keep` write it.
     const patterns = JSON.parse(follow!) as string[]
     return { userId: userId!, follow: patterns, issuedAt: Number(issuedAt), expiresAt: Number(expiresAt) }
   }
@@ -43,63 +52,67 @@ export class RedisTickets implements TicketStore {
   }
 
   async revoke(hash: string): Promise<void> {
-    await this.#run('revoke', hash, [MAX_SESSION_MS])
+    await this.#run('revoke', hash, [hash, MAX_SESSION_MS])
   }
 
   async keep(hash: string, ticket: Ticket, connectionId: string, turn: number) {
-    const [outcome] = await this.#run('keep', hash, [...fieldsOf(ticket), connectionId, turn])
+    const { userId, follow, issuedAt, expiresAt } = ticket
+    const fields = [userId, JSON.stringify(follow), issuedAt, expiresAt]
+    const [outcome] = await this.#run('keep', hash, [hash, ...fields, connectionId, turn])
     return outcome === 'revoked' || outcome === 'replaced' ? outcome : 'yours'
   }
 
   async #run(op: string, hash: string, args: readonly (string | number)[]): Promise<string[]> {
-    const answer = await runOrExplain(this.#link, ticketScript, this.#names.other(`ticket:${hash}`), [op, ...args])
+    const keys = [this.#names.other(`ticket:${hash}`), this.#names.other('revoked-tickets')]
+    const answer = await runForAccess(this.#link, ticketScript, keys, [op, ...args])
     // Safe: tickets.lua returns an array of strings and integers.
     return (answer as (string | number)[]).map(String)
   }
 }
 
-/** Revoked users in Redis, for as long as their tokens could live. */
-export class RedisRevocations implements RevocationStore {
+/** Sightings in Redis: whichever replica a credential was shown to first. */
+export class RedisSightings implements SightingStore {
   readonly #link: RedisLink
-  readonly #key: string
+  readonly #names: RedisNames
+  readonly #clock: RedisClock
 
-  constructor(link: RedisLink, names: RedisNames) {
+  constructor(link: RedisLink, names: RedisNames, clock: RedisClock) {
     this.#link = link
-    this.#key = names.other('revoked')
+    this.#names = names
+    this.#clock = clock
   }
 
-  async put(revoked: ReadonlyMap<string, number>): Promise<void> {
-    if (revoked.size > 0) await this.#run([...revoked].flat())
+  async note(credential: string, until: number): Promise<number> {
+    return Number(await this.#run(credential, Math.ceil(Math.min(until, Number.MAX_SAFE_INTEGER))))
   }
 
-  async all(): Promise<Map<string, number>> {
-    // Safe: revocations.lua returns an array of strings.
-    const flat = (await this.#run([])) as string[]
-    const revoked = new Map<string, number>()
-    for (let i = 0; i < flat.length; i += 2) revoked.set(flat[i]!, Number(flat[i + 1]))
-    return revoked
+  async find(credential: string): Promise<number | null> {
+    const seenAt = await this.#run(credential, '')
+    return seenAt === '' ? null : Number(seenAt)
   }
 
-  #run(args: readonly (string | number)[]): Promise<unknown> {
-    return runOrExplain(this.#link, revocationScript, this.#key, [Date.now() - MAX_TOKEN_LIFE_MS, ...args])
+  async #run(credential: string, until: number | ''): Promise<string> {
+    const sentAt = performance.now()
+    const answer = await runForAccess(this.#link, sightingScript, [this.#names.other(`seen:${credential}`)], [until])
+    // Safe: sightings.lua returns two strings.
+    const [now, seenAt] = answer as [string, string]
+    this.#clock.observe(Number(now), sentAt)
+    return seenAt
   }
 }
 
-async function runOrExplain(
+/** Runs a script. @throws AccessUnavailable  it did not run, or did not answer in time */
+export async function runForAccess(
   link: RedisLink,
   script: RedisScript,
-  key: string,
+  keys: readonly string[],
   args: readonly (string | number)[],
 ): Promise<unknown> {
   try {
-    return await link.run(script, [key], args)
+    return await link.run(script, keys, args)
   } catch (error) {
     const unavailable = new AccessUnavailable('no answer from Redis')
     unavailable.cause = error
     throw unavailable
   }
-}
-
-function fieldsOf({ userId, follow, issuedAt, expiresAt }: Ticket): (string | number)[] {
-  return [userId, JSON.stringify(follow), issuedAt, expiresAt]
 }

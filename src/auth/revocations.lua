@@ -1,12 +1,105 @@
--- Users whose credentials were revoked: a sorted set, user -> when, in ms since 1970.
+-- When users' credentials were last revoked: a sorted set, user -> ms since 1970 by the clock of this Redis. A user is 16 hex
+-- digits (revocation-table.ts). The member 'sum' has a negative score, -1 - sum, where sum is of every user's time and first 8
+-- digits, modulo 2^40: a replica that counts and sums the same has the same set.
 --
--- KEYS[1]  the set    ARGV[1]  forget what is older than this    ARGV[2..]  user, when, user, when ...: revoked at least then
+-- KEYS[1]  the set
+-- ARGV[1]  what is older than this is forgotten, in ms; a thousand users a call, so that no call takes long
+-- ARGV[2]  what to do:
+--   revoke  ARGV user, atLeast, step   revoked now; if `atLeast` (ms since 1970) is ahead of now because the clock was set
+--                                      back, then a second after that, but at most `step` ms ahead. Answers when
+--   put     ARGV user, at, user, at .. a thousand at most: revoked at least then. Answers how many were news
+--   page    ARGV from, last, count     `count` users at most in order of time, from `from` (ms since 1970) on, or behind
+--                                      `last`, which has that time. Answers 'user,at,user,at,...'
+--   mend    ARGV count, sum, right     the sum was `sum` and should be `right`: corrected if the set is still the same
 --
--- Returns all of them, { user, when, user, when ... }, when nothing is given to remember.
+-- Returns { now, the oldest time that may be in the set, users, sum, answer }
 
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
-for i = 2, #ARGV, 2 do
-  redis.call('ZADD', KEYS[1], 'GT', ARGV[i + 1], ARGV[i])
+local PRUNED_AT_ONCE = 1000
+local MODULUS = 2 ^ 40
+
+local key, op = KEYS[1], ARGV[2]
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function digits(number)
+  return string.format('%.0f', number)
 end
-if #ARGV > 1 then return {} end
-return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+
+local function read_sum()
+  local score = redis.call('ZSCORE', key, 'sum')
+  return score and (-1 - tonumber(score)) or 0
+end
+
+local function add_to_sum(change)
+  if change == 0 then return end
+  redis.call('ZADD', key, digits(-1 - (read_sum() + change) % MODULUS), 'sum')
+end
+
+local function weight(user, at)
+  return at + (tonumber(string.sub(user, 1, 8), 16) or 0)
+end
+
+-- Answers how the sum changes.
+local function remember(user, at)
+  local known = redis.call('ZSCORE', key, user)
+  if known and tonumber(known) >= at then return 0 end
+  redis.call('ZADD', key, digits(at), user)
+  return known and (at - tonumber(known)) or weight(user, at)
+end
+
+local function forget(before)
+  local old = redis.call('ZRANGEBYSCORE', key, 0, '(' .. digits(before), 'WITHSCORES', 'LIMIT', 0, PRUNED_AT_ONCE)
+  if #old == 0 then return end
+  local users, change = {}, 0
+  for i = 1, #old, 2 do
+    users[#users + 1] = old[i]
+    change = change - weight(old[i], tonumber(old[i + 1]))
+  end
+  -- A Redis that takes no writes now can still be read.
+  local removed = redis.pcall('ZREM', key, unpack(users))
+  if type(removed) == 'number' then add_to_sum(change) end
+end
+
+local function page(from, last, count)
+  local start
+  local score = last ~= '' and redis.call('ZSCORE', key, last)
+  -- Many may have one time, so a page goes on behind a user; if that one was revoked again meanwhile, from its time again.
+  if score and tonumber(score) == from then
+    start = redis.call('ZRANK', key, last) + 1
+  else
+    start = redis.call('ZCOUNT', key, '-inf', '(' .. digits(from))
+  end
+  return table.concat(redis.call('ZRANGE', key, start, start + count - 1, 'WITHSCORES'), ',')
+end
+
+local oldest = math.max(0, now - tonumber(ARGV[1]))
+local answer = ''
+forget(oldest)
+
+if op == 'revoke' then
+  local at, at_least = now, math.ceil(tonumber(ARGV[4]))
+  if at_least > now then at = math.min(at_least + 1000, now + tonumber(ARGV[5])) end
+  add_to_sum(remember(ARGV[3], at))
+  answer = digits(tonumber(redis.call('ZSCORE', key, ARGV[3])))
+elseif op == 'put' then
+  local change, news = 0, 0
+  for i = 3, #ARGV, 2 do
+    local each = remember(ARGV[i], tonumber(ARGV[i + 1]))
+    if each ~= 0 then news = news + 1 end
+    change = change + each
+  end
+  add_to_sum(change)
+  answer = digits(news)
+elseif op == 'page' then
+  answer = page(tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]))
+end
+
+local first = redis.call('ZRANGEBYSCORE', key, 0, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+if first then oldest = math.min(oldest, tonumber(first)) end
+local users = redis.call('ZCARD', key)
+if users > 0 and redis.call('ZSCORE', key, 'sum') then users = users - 1 end
+
+if op == 'mend' and users == tonumber(ARGV[3]) and read_sum() == tonumber(ARGV[4]) then
+  redis.call('ZADD', key, digits(-1 - tonumber(ARGV[5])), 'sum')
+end
+return { digits(now), digits(oldest), digits(users), digits(read_sum()), answer }

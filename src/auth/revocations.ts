@@ -1,44 +1,89 @@
-import { MAX_TOKEN_LIFE_MS } from './jwt.js'
+import { type Clock, MAX_STEP_BACK_MS } from '../clock.js'
+import { RevocationTable, userKeyOf } from './revocation-table.js'
 import type { Viewer } from './viewer.js'
 
-/** What replicas share about revoked users. @throws AccessUnavailable  from every method */
+/**
+ * What replicas share about revoked users. All times are ms since 1970 by the clock that replicas share.
+ * @throws AccessUnavailable  from every method that resolves: nothing was changed, as far as can be told
+ */
 export interface RevocationStore {
-  /** Remembers that the users' credentials made at or before these moments (ms since 1970) are void. */
-  put(revoked: ReadonlyMap<string, number>): Promise<void>
-  /** Everything that is remembered. */
-  all(): Promise<Map<string, number>>
+  /** What this replica knows. */
+  readonly known: Revocations
+  /** False where nobody but this process revokes: there is nothing to learn. */
+  readonly isShared: boolean
+  /** Makes void what was made for the user until now; resolves with when that was. Known here from then on. */
+  revoke(userId: string): Promise<number>
+  /**
+   * Learns what others revoked; resolves with whether there was any. Costs what changed since the last time; everything only
+   * where the two do not agree afterwards. Calls must not overlap.
+   */
+  learn(): Promise<boolean>
+  /** Puts back what is known here and was lost there; resolves with whether anything was. To be called after `learn`. */
+  restore(): Promise<boolean>
 }
 
-/** For a single process: what it remembers by itself is all there is. */
-export const NO_REVOCATION_STORE: RevocationStore = {
-  put: async () => {},
-  all: async () => new Map(),
-}
-
-/** What this replica knows of revoked users; asked at each open, so it must not ask Redis. */
+/** When users were revoked, as far as this replica knows; asked at each open, so it must not ask Redis. */
 export class Revocations {
-  readonly #revokedAt = new Map<string, number>()
+  readonly table = new RevocationTable()
+  readonly #clock: Clock
+  readonly #lifeMs: number
 
-  /** Takes notice; `true` when it is news. */
+  /** `lifeMs` is the longest that a credential lives: what was revoked before is forgotten. */
+  constructor(clock: Clock, lifeMs: number) {
+    this.#clock = clock
+    this.#lifeMs = lifeMs
+  }
+
+  /** Takes notice that the user was revoked; `true` when it is news. */
   note(userId: string, at: number): boolean {
-    if ((this.#revokedAt.get(userId) ?? Number.NEGATIVE_INFINITY) >= at) return false
-    this.#revokedAt.set(userId, at)
-    return true
+    if (this.table.isFull) this.table.prune(this.#clock.now() - this.#lifeMs)
+    const { high, low } = userKeyOf(userId)
+    return this.table.set(high, low, Math.floor(at))
   }
 
-  /** True when the viewer's credential was made before its user was revoked. Tokens say when in whole seconds, rounded down. */
-  covers({ userId, issuedAt, kind }: Pick<Viewer, 'userId' | 'issuedAt' | 'kind'>): boolean {
-    if (kind !== 'user' || issuedAt === null) return false
-    return issuedAt <= (this.#revokedAt.get(userId) ?? Number.NEGATIVE_INFINITY)
+  /** When the user was revoked last; `null` for never, as far as it is remembered. */
+  revokedAt(userId: string): number | null {
+    if (this.table.digest.count === 0) return null
+    return this.table.get(userKeyOf(userId)) || null
   }
 
-  /** What is known here and not, or not as late, in `others`. Forgets what no token can outlive. */
-  missingFrom(others: ReadonlyMap<string, number>, now: number): Map<string, number> {
-    const missing = new Map<string, number>()
-    for (const [userId, at] of this.#revokedAt) {
-      if (at < now - MAX_TOKEN_LIFE_MS) this.#revokedAt.delete(userId)
-      else if ((others.get(userId) ?? Number.NEGATIVE_INFINITY) < at) missing.set(userId, at)
-    }
-    return missing
+  /** True when what was made for the user at `issuedAt` is void. Tokens say when in whole seconds, rounded down. */
+  covers(userId: string, issuedAt: number | null): boolean {
+    if (issuedAt === null) return false
+    return issuedAt <= (this.revokedAt(userId) ?? Number.NEGATIVE_INFINITY)
+  }
+}
+
+/** True when the viewer's credential was made before its user was revoked. */
+export function isRevoked(revocations: Revocations, { userId, issuedAt, kind }: Viewer): boolean {
+  return kind === 'user' && revocations.covers(userId, issuedAt)
+}
+
+/** Revocations of a single process. */
+export class MemoryRevocations implements RevocationStore {
+  readonly known: Revocations
+  readonly isShared = false
+  readonly #clock: Clock
+
+  constructor(clock: Clock, lifeMs: number) {
+    this.#clock = clock
+    this.known = new Revocations(clock, lifeMs)
+  }
+
+  async revoke(userId: string): Promise<number> {
+    const now = this.#clock.now()
+    const { latest } = this.#clock
+    // A clock that was set back: what was made while it was ahead is meant too.
+    const at = latest > now ? Math.min(latest + 1_000, now + MAX_STEP_BACK_MS) : now
+    this.known.note(userId, at)
+    return this.known.revokedAt(userId)!
+  }
+
+  async learn(): Promise<boolean> {
+    return false
+  }
+
+  async restore(): Promise<boolean> {
+    return false
   }
 }

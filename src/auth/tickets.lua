@@ -1,15 +1,29 @@
--- One ticket. A hash: u user, f follow (JSON), i issued at, e session's end (ms since 1970), c connection that uses it or '',
--- n turn, r '1' when revoked. Redis ends it: 60 s after it was made unless it is taken, then with its session.
+-- One ticket. A hash: u user, f follow (JSON), i issued at, e session's end (ms since 1970 by the clock of this Redis),
+-- c connection that uses it or '', n turn, r '1' when revoked. Redis ends it: 60 s after it was made unless it is taken, then
+-- with its session.
 --
--- KEYS[1]  the ticket    ARGV[1]  what to do:
---   make    ARGV u f i e firstUseMs         returns { 'ok' }
---   find                                    returns { 'found', u, f, i, e } or { 'gone' }
---   take    ARGV connection, '1' returning  returns { 'taken', turn }, { 'held' } or { 'gone' }
---   leave   ARGV connection                 returns { 'ok' }
---   revoke  ARGV sessionMs                  returns { 'ok' }
---   keep    ARGV u f i e connection turn    returns { 'yours' }, { 'replaced' } or { 'revoked' }
+-- KEYS[1]  the ticket
+-- KEYS[2]  sorted set: the hashes of tickets that were revoked and not known here, by when; the newest ten thousand
+-- ARGV[1]  what to do:
+--   make    ARGV u f sessionMs firstUseMs        returns { 'ok', i, e, use before }
+--   find                                         returns { 'found', u, f, i, e } or { 'gone' }
+--   take    ARGV connection, '1' returning       returns { 'taken', turn }, { 'held' } or { 'gone' }
+--   leave   ARGV connection                      returns { 'ok' }
+--   revoke  ARGV hash sessionMs                  returns { 'ok' }
+--   keep    ARGV hash u f i e connection turn    returns { 'yours' }, { 'replaced' } or { 'revoked' }
+
+local REMEMBERED_REVOKED = 10000
 
 local key, op = KEYS[1], ARGV[1]
+
+local function now()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function digits(number)
+  return string.format('%.0f', number)
+end
 
 local function is_usable()
   local known = redis.call('HMGET', key, 'e', 'r')
@@ -17,9 +31,12 @@ local function is_usable()
 end
 
 if op == 'make' then
-  redis.call('HSET', key, 'u', ARGV[2], 'f', ARGV[3], 'i', ARGV[4], 'e', ARGV[5], 'c', '', 'n', 0)
-  redis.call('PEXPIRE', key, ARGV[6])
-  return { 'ok' }
+  local issued_at = now()
+  local ends_at = issued_at + tonumber(ARGV[4])
+  local use_before = math.min(issued_at + tonumber(ARGV[5]), ends_at)
+  redis.call('HSET', key, 'u', ARGV[2], 'f', ARGV[3], 'i', digits(issued_at), 'e', digits(ends_at), 'c', '', 'n', 0)
+  redis.call('PEXPIREAT', key, digits(use_before))
+  return { 'ok', digits(issued_at), digits(ends_at), digits(use_before) }
 end
 
 if op == 'find' then
@@ -42,19 +59,26 @@ if op == 'leave' then
 end
 
 if op == 'revoke' then
-  -- Also one that is not here: a Redis that forgot it may be given it back by a replica that has its stream.
-  local is_known = redis.call('EXISTS', key) == 1
-  redis.call('HSET', key, 'r', '1')
-  if not is_known then redis.call('PEXPIRE', key, ARGV[2]) end
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HSET', key, 'r', '1')
+    return { 'ok' }
+  end
+  -- Not here, but a Redis that forgot it may be given it back by a replica that has its stream. All in one key and bounded:
+  -- anybody with an API key can make up tickets.
+  local at, session_ms = now(), tonumber(ARGV[3])
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', digits(at - session_ms))
+  redis.call('ZADD', KEYS[2], digits(at), ARGV[2])
+  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -REMEMBERED_REVOKED - 1)
+  redis.call('PEXPIRE', KEYS[2], digits(session_ms))
   return { 'ok' }
 end
 
 if op == 'keep' then
-  if redis.call('HGET', key, 'r') then return { 'revoked' } end
+  if redis.call('HGET', key, 'r') or redis.call('ZSCORE', KEYS[2], ARGV[2]) then return { 'revoked' } end
   local turn = tonumber(redis.call('HGET', key, 'n') or '-1')
-  if turn > tonumber(ARGV[7]) then return { 'replaced' } end
-  redis.call('HSET', key, 'u', ARGV[2], 'f', ARGV[3], 'i', ARGV[4], 'e', ARGV[5], 'c', ARGV[6], 'n', ARGV[7])
-  redis.call('PEXPIREAT', key, ARGV[5])
+  if turn > tonumber(ARGV[8]) then return { 'replaced' } end
+  redis.call('HSET', key, 'u', ARGV[3], 'f', ARGV[4], 'i', ARGV[5], 'e', ARGV[6], 'c', ARGV[7], 'n', ARGV[8])
+  redis.call('PEXPIREAT', key, ARGV[6])
   return { 'yours' }
 end
 

@@ -1,4 +1,5 @@
 import { hash, randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.js'
 
 /** What a ticket stands for. */
 export interface Ticket {
@@ -8,6 +9,21 @@ export interface Ticket {
   readonly issuedAt: number
   /** When its session ends, in ms since 1970. */
   readonly expiresAt: number
+}
+
+/** What a ticket is to stand for. */
+export interface TicketRequest {
+  readonly userId: string
+  readonly follow: readonly string[]
+  /** How long its session lasts. */
+  readonly sessionMs: number
+}
+
+/** When a ticket was made, when its session ends, and until when it must be used first: ms since 1970 by the shared clock. */
+export interface MadeTicket {
+  readonly issuedAt: number
+  readonly expiresAt: number
+  readonly useBefore: number
 }
 
 /**
@@ -21,12 +37,14 @@ export type Taken = { readonly outcome: 'taken'; readonly turn: number } | { rea
  *
  *   fresh    made; gone unless it is taken within `FIRST_USE_MS`
  *   used     by one connection, or by none between two; until its session ends
- *   revoked  refused, and remembered as such for as long as a replica may still have a stream of it
+ *   revoked  refused, and remembered as such for as long as a replica may still have a stream of it; of those that the store
+ *            never heard of, the newest ten thousand
  *
  * @throws AccessUnavailable  from every method: nothing was changed, as far as can be told
  */
 export interface TicketStore {
-  put(hash: string, ticket: Ticket): Promise<void>
+  /** The store's clock says when: that of a replica may be wrong. */
+  make(hash: string, request: TicketRequest): Promise<MadeTicket>
   /** The ticket, if it may be used. */
   find(hash: string): Promise<Ticket | null>
   /** Makes the connection its only user. One that does not return (`isReturning`) gets it only when nobody has it. */
@@ -49,36 +67,60 @@ export function newTicket(): string {
   return `tkt_${randomBytes(32).toString('base64url')}`
 }
 
+/** True for what may be a ticket. */
+export function isTicket(text: string): boolean {
+  return /^tkt_[A-Za-z0-9_-]{43}$/.test(text)
+}
+
 /** What a ticket is stored and spoken of as. */
 export function hashTicket(ticket: string): string {
   return hash('sha256', ticket, 'base64url')
 }
 
 interface Stored {
-  ticket: Ticket
-  usableUntil: number
+  readonly ticket: Ticket
+  readonly useBefore: number
   connectionId: string | null
   turn: number
   isRevoked: boolean
 }
 
-const PURGE_FROM = 1_000
+const MAX_UNUSED = 10_000
+const MAX_UNUSED_LENGTH = 16 * 1_048_576
+const MAX_USED = 100_000
+const MAX_UNKNOWN_REVOKED = 10_000
 
-/** Tickets of a single process. */
+/**
+ * Tickets of a single process. Bounded, whoever asks for how many: past ten thousand unused ones or 16 Mi characters of rooms
+ * the oldest unused go, past a hundred thousand used ones the oldest that nobody uses now.
+ */
 export class MemoryTickets implements TicketStore {
-  readonly #tickets = new Map<string, Stored>()
-  readonly #now: () => number
-  #purgeAt = PURGE_FROM
+  readonly #clock: Clock
+  readonly #unused = new Map<string, Stored>()
+  #unusedLength = 0
+  readonly #used = new Map<string, Stored>()
+  /** Revoked without having been known, as in Redis. */
+  readonly #unknownRevoked = new Set<string>()
 
-  /** `now` is in ms since 1970. */
-  constructor(now: () => number = Date.now) {
-    this.#now = now
+  constructor(clock: Clock) {
+    this.#clock = clock
   }
 
-  async put(hash: string, ticket: Ticket): Promise<void> {
-    if (this.#tickets.size >= this.#purgeAt) this.#purge()
-    const usableUntil = Math.min(this.#now() + FIRST_USE_MS, ticket.expiresAt)
-    this.#tickets.set(hash, { ticket, usableUntil, connectionId: null, turn: 0, isRevoked: false })
+  async make(hash: string, { userId, follow, sessionMs }: TicketRequest): Promise<MadeTicket> {
+    const issuedAt = Math.floor(this.#clock.now())
+    const expiresAt = issuedAt + sessionMs
+    const useBefore = Math.min(issuedAt + FIRST_USE_MS, expiresAt)
+    const ticket = { userId, follow, issuedAt, expiresAt }
+    this.#unused.set(hash, { ticket, useBefore, connectionId: null, turn: 0, isRevoked: false })
+    this.#unusedLength += lengthOf(ticket)
+    // Oldest first: those are over first, too.
+    for (const [oldest, stored] of this.#unused) {
+      const isOver = stored.useBefore <= issuedAt
+      const isTooMuch = this.#unused.size > MAX_UNUSED || this.#unusedLength > MAX_UNUSED_LENGTH
+      if (oldest === hash || !(isOver || isTooMuch)) break
+      this.#forgetUnused(oldest, stored)
+    }
+    return { issuedAt, expiresAt, useBefore }
   }
 
   async find(hash: string): Promise<Ticket | null> {
@@ -89,32 +131,67 @@ export class MemoryTickets implements TicketStore {
     const stored = this.#usable(hash)
     if (stored === undefined) return { outcome: 'gone' }
     if (stored.connectionId !== null && !isReturning) return { outcome: 'held' }
+    if (stored.turn === 0) {
+      this.#forgetUnused(hash, stored)
+      if (this.#used.size >= MAX_USED) this.#makeRoom()
+      this.#used.set(hash, stored)
+    }
     stored.connectionId = connectionId
-    stored.usableUntil = stored.ticket.expiresAt
     return { outcome: 'taken', turn: ++stored.turn }
   }
 
   async leave(hash: string, connectionId: string): Promise<void> {
-    const stored = this.#tickets.get(hash)
+    const stored = this.#used.get(hash)
     if (stored?.connectionId === connectionId) stored.connectionId = null
   }
 
   async revoke(hash: string): Promise<void> {
-    const stored = this.#tickets.get(hash)
-    if (stored !== undefined) stored.isRevoked = true
+    const stored = this.#stored(hash)
+    if (stored !== undefined) {
+      stored.isRevoked = true
+      return
+    }
+    this.#unknownRevoked.add(hash)
+    if (this.#unknownRevoked.size > MAX_UNKNOWN_REVOKED) {
+      this.#unknownRevoked.delete(this.#unknownRevoked.keys().next().value!)
+    }
   }
 
-  async keep(): Promise<'yours'> {
+  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number) {
+    const stored = this.#stored(hash)
+    if (stored?.isRevoked || this.#unknownRevoked.has(hash)) return 'revoked'
+    if (stored !== undefined && stored.turn > turn) return 'replaced'
+    if (stored?.turn === 0) this.#forgetUnused(hash, stored)
+    this.#used.set(hash, { ticket, useBefore: ticket.expiresAt, connectionId, turn, isRevoked: false })
     return 'yours'
   }
 
-  #usable(hash: string): Stored | undefined {
-    const stored = this.#tickets.get(hash)
-    return stored !== undefined && !stored.isRevoked && stored.usableUntil > this.#now() ? stored : undefined
+  #stored(hash: string): Stored | undefined {
+    return this.#used.get(hash) ?? this.#unused.get(hash)
   }
 
-  #purge(): void {
-    for (const [hash, { usableUntil }] of this.#tickets) if (usableUntil <= this.#now()) this.#tickets.delete(hash)
-    this.#purgeAt = Math.max(PURGE_FROM, this.#tickets.size * 2)
+  #usable(hash: string): Stored | undefined {
+    const stored = this.#stored(hash)
+    if (stored === undefined || stored.isRevoked) return undefined
+    const until = stored.turn === 0 ? stored.useBefore : stored.ticket.expiresAt
+    return until > this.#clock.now() ? stored : undefined
   }
+
+  #forgetUnused(hash: string, { ticket }: Stored): void {
+    if (this.#unused.delete(hash)) this.#unusedLength -= lengthOf(ticket)
+  }
+
+  // What is over, and then the oldest that nobody uses; a tenth at once, so that it is not looked through for each.
+  #makeRoom(): void {
+    const now = this.#clock.now()
+    for (const [hash, { ticket }] of this.#used) if (ticket.expiresAt <= now) this.#used.delete(hash)
+    for (const [hash, { connectionId }] of this.#used) {
+      if (this.#used.size <= MAX_USED * 0.9) break
+      if (connectionId === null) this.#used.delete(hash)
+    }
+  }
+}
+
+function lengthOf({ userId, follow }: Ticket): number {
+  return follow.reduce((length, pattern) => length + pattern.length, userId.length)
 }

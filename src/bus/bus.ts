@@ -67,10 +67,11 @@ export interface Bus {
    */
   publish(drafts: readonly Draft[], onNewRooms?: (count: number) => void): Promise<Published[]>
   /**
-   * What `rooms` got after `after`. Synchronous when memory can tell.
+   * What `rooms` got after `after`, a page of about `limitBytes` at a time (default `PAGE_BYTES`): one event may pass it.
+   * Synchronous when memory can tell. Pages that follow each other are cheapest with the same array of rooms.
    * @throws BusUnavailable  cannot be known now; `onReady` says when to try again
    */
-  replay(after: Cursor, rooms: readonly string[]): Replay | Promise<Replay>
+  replay(after: Cursor, rooms: readonly string[], limitBytes?: number): Replay | Promise<Replay>
   /** Everything up to here was handed to the subscriber; `null` until the bus was first reached. */
   readonly position: Cursor | null
   health(): BusHealth
@@ -86,6 +87,12 @@ export interface BusOptions {
   /** How long an event is kept, in ms. */
   readonly historyTtlMs: number
 }
+
+/** Bytes of a page of history, unless another size is asked for. */
+export const PAGE_BYTES = 131_072
+
+/** What an event in a page counts beyond its type and data: about what a frame has around them. */
+export const FRAME_OVERHEAD_BYTES = 100
 
 /** How long an idempotency key is remembered. */
 export const KEY_TTL_MS = 300_000

@@ -1,7 +1,7 @@
 import type { Cursor } from '../cursor.js'
 import type { Event } from '../event.js'
-import { ROOMS_LIMIT } from './bus.js'
-import { Records } from './records.js'
+import { FRAME_OVERHEAD_BYTES, ROOMS_LIMIT } from './bus.js'
+import { Records, type RecordsReader } from './records.js'
 
 // What a room costs in memory beyond its events: names, objects, what a Buffer of its own takes. Measured with Node 20.
 const ROOM_BYTES = 1_000
@@ -65,15 +65,29 @@ export class History {
     return isNew
   }
 
-  /** Events of the room behind `seq`, and whether that is all there were. */
-  after(name: string, seq: number): { events: readonly Event[]; isWhole: boolean } {
-    const room = this.#rooms.get(name)
-    if (room === undefined) return { events: [], isWhole: seq >= this.#forgotten }
-    if (room.last <= seq) return { events: [], isWhole: true }
-    this.#trimByAge(room)
-    const { records, trimmedTo } = room
-    const isWhole = trimmedTo <= seq || (records.length > 0 && records.firstSeq <= seq)
-    return { events: records.after(seq, this.#epoch, name), isWhole }
+  /** Which of these rooms may have had events behind `seq` that are not here. Decodes nothing. */
+  lostOf(rooms: readonly string[], seq: number): string[] {
+    return rooms.filter(name => !this.#isWhole(name, seq))
+  }
+
+  /**
+   * Events of these rooms behind `seq` in bus order, until they take `limitBytes` (the last one may pass it); `hasMore` tells that
+   * there are others behind them. Cost: the events that are given, and a step for each that is held behind `seq`.
+   */
+  after(rooms: readonly string[], seq: number, limitBytes: number): { events: Event[]; hasMore: boolean } {
+    const sources = this.#sourcesOf(rooms, seq)
+    const events: Event[] = []
+    let bytes = 0
+    while (sources.length > 0 && bytes < limitBytes) {
+      // Readers follow few rooms that have much to read: a look at each takes less than keeping them in order.
+      let next = 0
+      for (let i = 1; i < sources.length; i++) if (sources[i]!.reader.seq < sources[next]!.reader.seq) next = i
+      const { name, reader } = sources[next]!
+      bytes += reader.byteLength + name.length + FRAME_OVERHEAD_BYTES
+      events.push(reader.read(this.#epoch, name))
+      if (reader.isDone) sources.splice(next, 1)
+    }
+    return { events, hasMore: sources.length > 0 }
   }
 
   /** Drops what is older than the ttl, so that idle rooms do not keep memory. Cost: all rooms, or as far as the first young one. */
@@ -83,6 +97,26 @@ export class History {
       if (room.records.length > 0) return
       this.#forget(room)
     }
+  }
+
+  #isWhole(name: string, seq: number): boolean {
+    const room = this.#rooms.get(name)
+    if (room === undefined) return seq >= this.#forgotten
+    if (room.last <= seq) return true
+    this.#trimByAge(room)
+    return room.trimmedTo <= seq || (room.records.length > 0 && room.records.firstSeq <= seq)
+  }
+
+  #sourcesOf(rooms: readonly string[], seq: number): { name: string; reader: RecordsReader }[] {
+    const sources = []
+    for (const name of rooms) {
+      const room = this.#rooms.get(name)
+      // Not trimmed here: what was called whole a moment ago must still be.
+      if (room === undefined || room.last <= seq) continue
+      const reader = room.records.readerBehind(seq)
+      if (reader !== null) sources.push({ name, reader })
+    }
+    return sources
   }
 
   // The room, as the most recently active one.

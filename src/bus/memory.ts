@@ -3,10 +3,10 @@ import { type Cursor, formatCursor } from '../cursor.js'
 import { Closed } from '../errors.js'
 import type { Draft, Event, Published } from '../event.js'
 import { heapShare } from '../heap.js'
-import type { Bus, BusHealth, BusOptions, Replay, Subscriber } from './bus.js'
+import { type Bus, type BusHealth, type BusOptions, PAGE_BYTES, type Replay, type Subscriber } from './bus.js'
 import { History } from './history.js'
 import { Keys } from './keys.js'
-import { mergeReplay } from './replay.js'
+import { pageFrom } from './replay.js'
 
 const TRIM_INTERVAL_MS = 30_000
 
@@ -60,10 +60,10 @@ export class MemoryBus implements Bus {
     return published
   }
 
-  replay(after: Cursor, rooms: readonly string[]): Replay {
+  replay(after: Cursor, rooms: readonly string[], limitBytes = PAGE_BYTES): Replay {
     const upTo = this.position
     if (after.epoch !== this.#epoch || after.seq > this.#seq) return { events: [], lost: rooms, upTo, hasMore: false }
-    return mergeReplay(this.#history, after.seq, rooms, upTo)
+    return pageFrom(this.#history, after.seq, rooms, this.#history.lostOf(rooms, after.seq), upTo, limitBytes)
   }
 
   get position(): Cursor {

@@ -1,3 +1,4 @@
+import { parseCursor } from '../cursor.js'
 import type { Event } from '../event.js'
 
 // What travels on the channel, as publish.lua and beacon.lua write it. The heads are ASCII and read byte by byte: most
@@ -28,7 +29,10 @@ export interface BeaconMessage {
   readonly mark: string
 }
 
-/** Reads a message's head; `null` when it is none of ours. `body` is a view into `message`. */
+/**
+ * Reads a message's head; `null` when it is none of ours, because whoever reaches the Redis may write to the channel. `body` is a
+ * view into `message`.
+ */
 export function readMessage(message: Buffer): EventsMessage | BeaconMessage | null {
   const reader = new Reader(message, 2)
   if (message[0] === KIND_EVENTS && message[1] === LINE_FEED) {
@@ -36,13 +40,15 @@ export function readMessage(message: Buffer): EventsMessage | BeaconMessage | nu
     const seq = reader.number()
     const at = reader.number()
     const count = reader.number()
-    if (!(seq > 0 && count > 0 && at >= 0)) return null
+    // Past the last safe integer a position would stand still, and the next message would be taken for a hole.
+    if (!(seq > 0 && count > 0 && at >= 0 && seq + count <= Number.MAX_SAFE_INTEGER && isEpoch(epoch))) return null
     return { kind: 'events', epoch, seq, at, count, body: message.subarray(reader.offset) }
   }
   if (message[0] === KIND_BEACON && message[1] === LINE_FEED) {
     const epoch = reader.text()
     const seq = reader.number()
-    return seq >= 0 ? { kind: 'beacon', epoch, seq, mark: message.toString('latin1', reader.offset) } : null
+    if (!(seq >= 0 && isEpoch(epoch))) return null
+    return { kind: 'beacon', epoch, seq, mark: message.toString('latin1', reader.offset) }
   }
   return null
 }
@@ -52,8 +58,8 @@ export function copyOf(message: EventsMessage): EventsMessage {
   return { ...message, body: Buffer.from(message.body) }
 }
 
-/** The events of a message, in order. */
-export function readEvents(message: EventsMessage): Event[] {
+/** The events of a message, in order; `null` when its body does not hold exactly as many as its head says. */
+export function readEvents(message: EventsMessage): Event[] | null {
   const { body, epoch, at, count } = message
   const reader = new Reader(body, 0)
   const events: Event[] = []
@@ -61,10 +67,22 @@ export function readEvents(message: EventsMessage): Event[] {
     const room = reader.text()
     const type = reader.utf8()
     const ephemeral = reader.flag(EPHEMERAL)
-    const data = reader.take(reader.number())
+    const length = reader.number()
+    if (!(reader.offset + length <= body.length)) return null
+    const data = reader.take(length)
     events.push({ cursor: { epoch, seq: message.seq + i }, room, type, at, data, ephemeral })
   }
-  return events
+  return reader.offset === body.length ? events : null
+}
+
+// All messages are of one epoch, but for one in a long while.
+let lastEpoch = ''
+
+function isEpoch(text: string): boolean {
+  if (text === lastEpoch) return true
+  if (parseCursor(`${text}-0`) === null) return false
+  lastEpoch = text
+  return true
 }
 
 class Reader {
@@ -94,7 +112,7 @@ class Reader {
     return this.#lineEnd() === start + 1 && this.#bytes[start] === character
   }
 
-  /** The next line, as digits; NaN when it holds anything else. */
+  /** The next line, as digits; NaN when it holds anything else, or more than a number can. */
   number(): number {
     let value = 0
     let i = this.offset
@@ -103,7 +121,7 @@ class Reader {
       if (digit < 0 || digit > 9) break
       value = value * 10 + digit
     }
-    const isNumber = i > this.offset && this.#bytes[i] === LINE_FEED
+    const isNumber = i > this.offset && this.#bytes[i] === LINE_FEED && value <= Number.MAX_SAFE_INTEGER
     this.offset = i + 1
     return isNumber ? value : Number.NaN
   }

@@ -63,30 +63,15 @@ export class Records {
     return size
   }
 
-  /** The events behind `seq`. Cost: those events. */
-  after(seq: number, epoch: string, room: string): Event[] {
+  /** Reads the events behind `seq`, oldest first; `null` when there are none. Cost: one step for each of them. */
+  readerBehind(seq: number): RecordsReader | null {
     let from = this.#end
     while (from > this.#start) {
       const before = from - this.#bytes.readUInt32LE(from - TAIL_BYTES)
       if (this.#bytes.readDoubleLE(before) <= seq) break
       from = before
     }
-    const events: Event[] = []
-    while (from < this.#end) {
-      const { typeLength, dataLength } = this.#lengths(from)
-      const dataStart = from + HEAD_BYTES + typeLength
-      const dataEnd = dataStart + dataLength
-      events.push({
-        cursor: { epoch, seq: this.#bytes.readDoubleLE(from) },
-        room,
-        type: this.#bytes.toString('utf8', from + HEAD_BYTES, dataStart),
-        at: this.#bytes.readDoubleLE(from + AT),
-        data: this.#bytes.toString('utf8', dataStart, dataEnd),
-        ephemeral: false,
-      })
-      from = dataEnd + TAIL_BYTES
-    }
-    return events
+    return from === this.#end ? null : new RecordsReader(this.#bytes, from, this.#end)
   }
 
   #lengths(start: number): { typeLength: number; dataLength: number } {
@@ -112,5 +97,50 @@ export class Records {
     old.copy(this.#bytes, 0, this.#start, this.#end)
     this.#end -= this.#start
     this.#start = 0
+  }
+}
+
+/** A place between the events of one room. Good until the room's records change, so for one turn of the event loop at most. */
+export class RecordsReader {
+  readonly #bytes: Buffer
+  readonly #end: number
+  #at: number
+
+  constructor(bytes: Buffer, start: number, end: number) {
+    this.#bytes = bytes
+    this.#at = start
+    this.#end = end
+  }
+
+  /** True when every event was read. */
+  get isDone(): boolean {
+    return this.#at === this.#end
+  }
+
+  /** Seq of the next event; there must be one. */
+  get seq(): number {
+    return this.#bytes.readDoubleLE(this.#at)
+  }
+
+  /** Bytes of the next event's type and data. */
+  get byteLength(): number {
+    return this.#bytes.readUInt32LE(this.#at + TYPE_LENGTH) + this.#bytes.readUInt32LE(this.#at + DATA_LENGTH)
+  }
+
+  /** The next event, decoded; moves behind it. */
+  read(epoch: string, room: string): Event {
+    const bytes = this.#bytes
+    const start = this.#at
+    const dataStart = start + HEAD_BYTES + bytes.readUInt32LE(start + TYPE_LENGTH)
+    const dataEnd = dataStart + bytes.readUInt32LE(start + DATA_LENGTH)
+    this.#at = dataEnd + TAIL_BYTES
+    return {
+      cursor: { epoch, seq: bytes.readDoubleLE(start) },
+      room,
+      type: bytes.toString('utf8', start + HEAD_BYTES, dataStart),
+      at: bytes.readDoubleLE(start + AT),
+      data: bytes.toString('utf8', dataStart, dataEnd),
+      ephemeral: false,
+    }
   }
 }

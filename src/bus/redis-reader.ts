@@ -2,16 +2,13 @@ import type { Cursor } from '../cursor.js'
 import type { Event } from '../event.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
-import type { Replay } from './bus.js'
+import { PAGE_BYTES, type Replay } from './bus.js'
 import type { RedisState } from './redis-state.js'
-import { sortBySeq } from './replay.js'
 
 const replayScript = loadScript(import.meta.url, 'state.lua', 'replay.lua')
 const movedScript = loadScript(import.meta.url, 'state.lua', 'moved.lua')
 
 const PAGE_EVENTS = 512
-// A reader is sent about as much at a time; what else a page holds is read again with the next one.
-const PAGE_BYTES = 131_072
 
 /** Where the bus is, and what moved since a position. */
 export interface Moved {
@@ -28,11 +25,20 @@ export interface Moved {
   readonly rooms: ReadonlySet<string>
 }
 
+/** What a page told for the one behind it. */
+interface Told {
+  readonly upTo: Cursor
+  /** By the room's index. */
+  readonly nextSeqs: ReadonlyMap<number, number>
+}
+
 /** The reading half of the Redis bus: histories and what moved. Errors as in `RedisLink.run`. */
 export class RedisReader {
   readonly #state: RedisState
   readonly #names: RedisNames
   readonly #historyTtlMs: number
+  /** Where the histories of rooms go on behind the last page that was read of them. */
+  readonly #told = new WeakMap<readonly string[], Told>()
   /** Pages read so far. */
   reads = 0
 
@@ -45,32 +51,35 @@ export class RedisReader {
   /** A page of what `rooms` got behind `after`, no further than `until`, of about `bytes`. */
   async replay(after: Cursor, rooms: readonly string[], until: Cursor | null, bytes = PAGE_BYTES): Promise<Replay> {
     this.reads++
+    const pairs = this.#nextSeqsOf(rooms, after)
     const answer = await this.#state.run(replayScript, life => ({
       keys: rooms.map(room => this.#names.history(life, room)),
-      args: [after.epoch, after.seq, until === null ? '' : until.seq, this.#historyTtlMs, PAGE_EVENTS, bytes, ...rooms],
+      args: [after.epoch, after.seq, until === null ? '' : until.seq, this.#historyTtlMs, PAGE_EVENTS, bytes, ...pairs],
     }))
     // Safe: replay.lua returns these, in this order.
-    const [epoch, upTo, hasMore, lost, flat] = answer as [string, string, number, number[], (string | number)[]]
+    const [epoch, end, hasMore, lost, flat, nextSeqs] = answer as [
+      string,
+      string,
+      number,
+      number[],
+      unknown[],
+      unknown[],
+    ]
     const events: Event[] = []
     for (let i = 0; i < flat.length; i += 5) {
       const [index, seq, at, type, data] = flat.slice(i, i + 5)
-      const room = rooms[Number(index) - 1]!
       events.push({
         cursor: { epoch, seq: Number(seq) },
-        room,
+        room: rooms[Number(index) - 1]!,
         type: String(type),
         at: Number(at),
         data: String(data),
         ephemeral: false,
       })
     }
-    sortBySeq(events)
-    return {
-      events,
-      lost: lost.map(index => rooms[index - 1]!),
-      upTo: { epoch, seq: Number(upTo) },
-      hasMore: hasMore === 1,
-    }
+    const upTo = { epoch, seq: Number(end) }
+    this.#remember(rooms, upTo, nextSeqs)
+    return { events, lost: lost.map(index => rooms[index - 1]!), upTo, hasMore: hasMore === 1 }
   }
 
   /** Where the bus is, and which rooms moved since `after` (`null`: only where it is). */
@@ -97,5 +106,22 @@ export class RedisReader {
       forgotten: Number(forgotten),
       rooms: new Set(rooms),
     }
+  }
+
+  // As replay.lua takes them: the name of each room, and the seq of its next event or 0.
+  #nextSeqsOf(rooms: readonly string[], after: Cursor): (string | number)[] {
+    const told = this.#told.get(rooms)
+    const isBehind = told !== undefined && told.upTo.epoch === after.epoch && told.upTo.seq === after.seq
+    return rooms.flatMap((room, i) => [room, (isBehind && told.nextSeqs.get(i)) || 0])
+  }
+
+  #remember(rooms: readonly string[], upTo: Cursor, flat: readonly unknown[]): void {
+    if (flat.length === 0) {
+      this.#told.delete(rooms)
+      return
+    }
+    const nextSeqs = new Map<number, number>()
+    for (let i = 0; i < flat.length; i += 2) nextSeqs.set(Number(flat[i]) - 1, Number(flat[i + 1]))
+    this.#told.set(rooms, { upTo, nextSeqs })
   }
 }

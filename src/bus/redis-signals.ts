@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import { type Static, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import { AccessUnavailable } from '../errors.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
-import type { Signal, SignalHandler, Signals } from './signals.js'
+import { type Signal, type SignalHandler, SignalSchema, type Signals } from './signals.js'
 
 const script = loadScript(import.meta.url, 'signal.lua')
 
@@ -12,7 +14,11 @@ const ANSWER_TIMEOUT_MS = 1_000
 const CLUSTER_WAIT_MS = 400
 
 /** What goes through the channel: a signal that wants answers to `id`, or the answer of one replica. */
-type Message = { id: string; signal: Signal } | { id: string; count: number }
+const MessageSchema = Type.Union([
+  Type.Object({ id: Type.String({ maxLength: 64 }), count: Type.Integer({ minimum: 0 }) }),
+  Type.Object({ id: Type.String({ maxLength: 64 }), signal: Type.Object({ kind: Type.String() }) }),
+])
+type Message = Static<typeof MessageSchema>
 
 interface Pending {
   count: number
@@ -31,13 +37,19 @@ export class RedisSignals implements Signals {
   /** `link` must not be connected yet. */
   constructor(link: RedisLink, names: RedisNames) {
     this.#link = link
-    this.#channel = names.other('signals')
+    this.#channel = names.signals
   }
 
   listen(handler: SignalHandler): void {
     this.#handler = handler
     this.#link.subscribe(this.#channel, bytes => this.#take(bytes.toString('utf8')))
     this.#link.onSubscribed(() => handler.onMissed())
+    this.#link.onUnsubscribed(() => handler.onCutOff())
+  }
+
+  /** Redis forgot what it was told: what it was told by signals must be looked up, and told again. */
+  miss(): void {
+    if (this.#link.isSubscriberReady) this.#handler?.onMissed()
   }
 
   async send(signal: Signal): Promise<number> {
@@ -66,17 +78,15 @@ export class RedisSignals implements Signals {
     })
   }
 
+  // Whoever reaches the Redis may write to the channel, and so may replicas of other versions: nothing that comes may throw.
   #take(text: string): void {
-    let message: Message
-    try {
-      // Safe as far as replicas of one version go; what else writes to the channel is told apart below, or ignored.
-      message = JSON.parse(text) as Message
-    } catch {
-      return
-    }
+    const message = readMessage(text)
+    if (message === null) return
     if ('count' in message) this.#count(message.id, message.count)
-    else if (this.#handler !== null && message.signal !== undefined) {
-      const count = this.#handler.onSignal(message.signal)
+    else {
+      const { signal } = message
+      // What a later version asks for is about no stream that this one knows of.
+      const count = Value.Check(SignalSchema, signal) ? (this.#handler?.onSignal(signal) ?? 0) : 0
       // Whoever asked stops waiting by itself when this does not arrive.
       this.#publish({ id: message.id, count }).catch(() => {})
     }
@@ -98,5 +108,14 @@ export class RedisSignals implements Signals {
       unavailable.cause = error
       throw unavailable
     }
+  }
+}
+
+function readMessage(text: string): Message | null {
+  try {
+    const message: unknown = JSON.parse(text)
+    return Value.Check(MessageSchema, message) ? message : null
+  } catch {
+    return null
   }
 }

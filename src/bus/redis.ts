@@ -2,17 +2,17 @@ import { randomUUID } from 'node:crypto'
 import type { Cursor } from '../cursor.js'
 import { BusUnavailable } from '../errors.js'
 import type { Draft, Published } from '../event.js'
+import { Gate } from '../gate.js'
 import { heapShare } from '../heap.js'
 import type { RedisLink } from '../redis/link.js'
 import { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
-import type { Bus, BusHealth, BusOptions, Replay, Subscriber } from './bus.js'
-import { Gate } from './gate.js'
+import { type Bus, type BusHealth, type BusOptions, PAGE_BYTES, type Replay, type Subscriber } from './bus.js'
 import { History } from './history.js'
 import { RedisPublisher } from './redis-publisher.js'
 import { RedisReader } from './redis-reader.js'
 import { RedisState } from './redis-state.js'
-import { mergeReplay } from './replay.js'
+import { pageFrom } from './replay.js'
 import { Subscription } from './subscription.js'
 
 const beaconScript = loadScript(import.meta.url, 'state.lua', 'beacon.lua')
@@ -34,6 +34,10 @@ export interface RedisBusOptions extends BusOptions {
   readonly waitMs: number
   /** Told of trouble, for logs. */
   readonly onTrouble: (error: unknown, what: string) => void
+  /** Told what time Redis says it is (ms since 1970) about once a second, and when it was asked, in ms of the monotonic clock. */
+  readonly onTime?: (time: number, sentAt: number) => void
+  /** Told that Redis lost data, or another server took its place. */
+  readonly onNewEpoch?: () => void
 }
 
 /**
@@ -61,13 +65,15 @@ export class RedisBus implements Bus {
   readonly #sentAt = new Map<number, number>()
   #heardAt = 0
   #lagMs: number | null = null
+  /** The epoch of the last beacon. */
+  #epoch: string | null = null
   #trouble: string | null = 'not connected to Redis yet'
   #isClosed = false
 
   constructor(options: RedisBusOptions) {
     this.#options = options
     this.#link = options.link
-    this.#names = new RedisNames(options.prefix)
+    this.#names = new RedisNames(options.prefix, options.link.address.db)
     this.#state = new RedisState(options.link, this.#names)
     this.#publisher = new RedisPublisher({ ...options, names: this.#names, state: this.#state })
     this.#reader = new RedisReader(this.#state, this.#names, options.historyTtlMs)
@@ -84,7 +90,7 @@ export class RedisBus implements Bus {
       onJump: position => {
         this.#tail = this.#emptyTail(position)
       },
-      onTrouble: error => this.#options.onTrouble(error, 'catching up failed'),
+      onTrouble: this.#options.onTrouble,
     })
     this.#subscription = subscription
     this.#link.subscribe(this.#names.events, message => this.#hear(subscription.take(message)))
@@ -102,16 +108,16 @@ export class RedisBus implements Bus {
     return this.#publisher.publish(drafts, onNewRooms)
   }
 
-  replay(after: Cursor, rooms: readonly string[]): Replay | Promise<Replay> {
+  replay(after: Cursor, rooms: readonly string[], limitBytes = PAGE_BYTES): Replay | Promise<Replay> {
     const { position } = this
     if (position !== null && position.epoch === after.epoch && after.seq <= position.seq) {
-      const page = mergeReplay(this.#tail, after.seq, rooms, position)
-      if (page.lost.length === 0) return page
+      const lost = this.#tail.lostOf(rooms, after.seq)
+      if (lost.length === 0) return pageFrom(this.#tail, after.seq, rooms, lost, position, limitBytes)
     }
     if (this.#isClosed) return Promise.reject(new BusUnavailable('the bus is closed'))
     // Live events begin at the first position: what lies between an earlier read and it would reach nobody.
     if (position === null) return Promise.reject(new BusUnavailable('Redis was not reached yet'))
-    return this.#gate.run(() => this.#reader.replay(after, rooms, null))
+    return this.#gate.run(() => this.#reader.replay(after, rooms, null, limitBytes))
   }
 
   get position(): Cursor | null {
@@ -171,9 +177,12 @@ export class RedisBus implements Bus {
 
   #afterBeat(answer: unknown[], sentAt: number, arrived: Cursor | null): void {
     if (this.#isClosed) return
-    // Safe: beacon.lua returns these two strings behind the life.
-    const [epoch, seq] = answer as [string, string]
+    // Safe: beacon.lua returns these three strings behind the life.
+    const [epoch, seq, time] = answer as [string, string, string]
     this.#trouble = null
+    this.#options.onTime?.(Number(time), sentAt)
+    if (this.#epoch !== null && this.#epoch !== epoch) this.#options.onNewEpoch?.()
+    this.#epoch = epoch
     const subscription = this.#subscription!
     if (!this.#link.isSubscriberReady) return
     if (performance.now() - this.#heardAt > DEAF_AFTER_MS && sentAt - this.#heardAt > DEAF_AFTER_MS - BEAT_MS) {

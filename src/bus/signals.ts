@@ -1,13 +1,19 @@
+import { type Static, Type } from '@sinclair/typebox'
+
 /** What one replica asks of all of them, itself included, at once. Tickets are named by their hash. */
-export type Signal =
+export const SignalSchema = Type.Union([
   /** End the user's streams whose credential was made at or before `at` (ms since 1970), and refuse such credentials. */
-  | { readonly kind: 'revoke-user'; readonly userId: string; readonly at: number }
-  | { readonly kind: 'revoke-ticket'; readonly hash: string }
+  Type.Object({ kind: Type.Literal('revoke-user'), userId: Type.String(), at: Type.Number() }),
+  Type.Object({ kind: Type.Literal('revoke-ticket'), hash: Type.String() }),
   /** Another stream uses the ticket from now on: end those of earlier turns. */
-  | { readonly kind: 'replace-ticket'; readonly hash: string; readonly turn: number }
+  Type.Object({ kind: Type.Literal('replace-ticket'), hash: Type.String(), turn: Type.Integer() }),
   /** Changes nothing: is a stream with this ticket open? */
-  | { readonly kind: 'probe-ticket'; readonly hash: string }
-  | { readonly kind: 'disconnect'; readonly connectionId: string }
+  Type.Object({ kind: Type.Literal('probe-ticket'), hash: Type.String() }),
+  Type.Object({ kind: Type.Literal('disconnect'), connectionId: Type.String() }),
+  /** Revocations that Redis had lost were put back: a replica that looked meanwhile must look again. */
+  Type.Object({ kind: Type.Literal('look-up-revocations') }),
+])
+export type Signal = Static<typeof SignalSchema>
 
 /** What a replica does with signals. */
 export interface SignalHandler {
@@ -15,6 +21,8 @@ export interface SignalHandler {
   onSignal(signal: Signal): number
   /** Signals may have been missed before this: what they would have said must be looked up. */
   onMissed(): void
+  /** From now on signals may be missed, until `onMissed`. */
+  onCutOff(): void
 }
 
 /**

@@ -1,17 +1,20 @@
 import type { Cursor } from '../cursor.js'
 import type { Event } from '../event.js'
+import { heapShare } from '../heap.js'
 import type { GapReason, Subscriber } from './bus.js'
 import { copyOf, type EventsMessage, readEvents, readMessage } from './message.js'
 import type { Moved, RedisReader } from './redis-reader.js'
 import { sortBySeq } from './replay.js'
 
 // Live messages that are kept while a hole is closed; past it they are read from history.
-const HELD_LIMIT_BYTES = 32 * 1_048_576
-// Backlog that one catch-up reads at most; rooms beyond it are told of a gap.
-const CATCH_UP_LIMIT_BYTES = 64 * 1_048_576
+const HELD_LIMIT_BYTES = Math.min(32 * 1_048_576, heapShare(1 / 8))
+// Characters of backlog that one catch-up reads at most; rooms beyond it are told of a gap. They are in the heap, all at once.
+const CATCH_UP_LIMIT = Math.min(64 * 1_048_576, heapShare(1 / 8))
 const ROOMS_PER_READ = 100
 // All of a page is used, and Redis serves others between two of them.
 const PAGE_BYTES = 1_048_576
+
+const NOT_UNDERSTOOD = 'a message on the channel of events was not understood'
 
 /** What a subscription works with. */
 export interface SubscriptionOptions {
@@ -21,8 +24,8 @@ export interface SubscriptionOptions {
   readonly onContiguous: (events: readonly Event[]) => void
   /** Called when events were read from history instead: what is in memory has a hole before this position. */
   readonly onJump: (position: Cursor) => void
-  /** Told of a catch-up that failed; another is tried at the next `resync`. */
-  readonly onTrouble: (error: unknown) => void
+  /** Told of a catch-up that failed (another is tried at the next `resync`), and of messages that could not be taken. */
+  readonly onTrouble: (error: unknown, what: string) => void
 }
 
 /** What a catch-up found. */
@@ -30,7 +33,7 @@ interface Backlog {
   readonly events: Event[]
   /** Rooms that may have lost something. */
   readonly lost: Set<string>
-  bytes: number
+  characters: number
 }
 
 /**
@@ -73,10 +76,25 @@ export class Subscription {
     return this.#state === 'catching up'
   }
 
-  /** Takes a message from the channel; the Buffer is not kept. Returns a beacon's mark, for its sender. */
+  /**
+   * Takes a message from the channel; the Buffer is not kept. Returns a beacon's mark, for its sender. Never throws: what is no
+   * message is left out, and where the events of one could not be handed on, their readers are told of a gap.
+   */
   take(bytes: Buffer): string | null {
+    try {
+      return this.#take(bytes)
+    } catch (error) {
+      this.#startOver(error)
+      return null
+    }
+  }
+
+  #take(bytes: Buffer): string | null {
     const message = readMessage(bytes)
-    if (message === null) return null
+    if (message === null) {
+      this.#options.onTrouble(new Error(`${bytes.length} bytes that are no message`), NOT_UNDERSTOOD)
+      return null
+    }
     if (message.kind === 'beacon') {
       if (this.#state === 'live' && this.#isBehind(message.epoch, message.seq)) this.resync()
       return message.mark
@@ -101,6 +119,13 @@ export class Subscription {
     this.#forgetHeld()
   }
 
+  // What was handed on of these events cannot be told.
+  #startOver(error: unknown): void {
+    this.#options.onTrouble(error, 'events could not be handed on')
+    this.#options.subscriber.onGap(null, 'history')
+    this.resync()
+  }
+
   #isBehind(epoch: string, seq: number): boolean {
     return this.#position === null || epoch !== this.#position.epoch || seq > this.#position.seq
   }
@@ -113,6 +138,11 @@ export class Subscription {
       if (seq + count - 1 <= position.seq) return
       if (seq === position.seq + 1) {
         const events = readEvents(message)
+        // The position stays: if these events were of the counter, the next message shows a hole.
+        if (events === null) {
+          this.#options.onTrouble(new Error(`${count} events were said to follow, and do not`), NOT_UNDERSTOOD)
+          return
+        }
         this.#position = { epoch, seq: seq + count - 1 }
         this.#options.onContiguous(events)
         this.#options.subscriber.onEvents(events)
@@ -149,7 +179,7 @@ export class Subscription {
       // A position that this Redis does not know says nothing about what was handed on of its history before: all, perhaps.
       // Only of a life that was never met it was nothing.
       const isReadable = from !== null && (moved.kind !== 'unknown' || !this.#lives.has(moved.life))
-      const backlog: Backlog = { events: [], lost: new Set(), bytes: 0 }
+      const backlog: Backlog = { events: [], lost: new Set(), characters: 0 }
       if (isReadable) {
         const done = new Set<string>()
         // The last look at who follows what and the new position are one step: a reader that came between them would be told the
@@ -174,10 +204,14 @@ export class Subscription {
       if (!isCurrent()) return
       this.#state = 'detached'
       this.#forgetHeld()
-      this.#options.onTrouble(error)
+      this.#options.onTrouble(error, 'catching up failed')
       return
     }
-    this.#goLive()
+    try {
+      this.#goLive()
+    } catch (error) {
+      this.#startOver(error)
+    }
   }
 
   // Followed rooms that moved and are not done yet, some at a time. One that is followed only since this began is read as well:
@@ -194,7 +228,7 @@ export class Subscription {
   }
 
   async #readRooms(rooms: readonly string[], moved: Moved, backlog: Backlog): Promise<void> {
-    if (backlog.bytes > CATCH_UP_LIMIT_BYTES) {
+    if (backlog.characters > CATCH_UP_LIMIT) {
       for (const room of rooms) backlog.lost.add(room)
       return
     }
@@ -204,7 +238,7 @@ export class Subscription {
       if (page.upTo.epoch !== moved.position.epoch) throw new Error('the epoch changed while histories were read')
       for (const room of page.lost) backlog.lost.add(room)
       for (const event of page.events) {
-        backlog.bytes += event.data.length
+        backlog.characters += event.data.length
         backlog.events.push(event)
       }
       after = page.upTo

@@ -22,6 +22,7 @@ export const token: Command = {
     if (!secret) throw new UsageError('--secret is missing, and JWT_SECRET is not set')
     const issuer = text(values, 'issuer') ?? process.env.JWT_ISSUER
     const audience = text(values, 'audience') ?? process.env.JWT_AUDIENCE
+    const type = process.env.JWT_TYPE
     const { mintToken } = await import('../auth/mint.js')
     const made = await mintToken({
       secret,
@@ -31,6 +32,7 @@ export const token: Command = {
       ttlSeconds: seconds(values, 'ttl') ?? DEFAULT_TTL_S,
       ...(issuer ? { issuer } : {}),
       ...(audience ? { audience } : {}),
+      ...(type ? { type } : {}),
     })
     process.stdout.write(`${made}\n`)
     return 0

@@ -18,14 +18,14 @@ export const checkConfig: Command = {
   flags: {},
   examples: ['SSE_ADAPTER=redis tidings check-config'],
   async run() {
-    const { readConfig, VARIABLES } = await import('../config.js')
+    const { readConfig, shownValueOf, VARIABLES } = await import('../config.js')
     const { InvalidConfig } = await import('../errors.js')
     try {
       const config = readConfig(process.env)
       const width = Math.max(...VARIABLES.map(({ env }) => env.length))
-      for (const { name, env, isSecret } of VARIABLES) {
+      for (const { name, env } of VARIABLES) {
         const value = config[name]
-        const shown = value === undefined ? '-' : isSecret ? '(set)' : String(value)
+        const shown = value === undefined ? '-' : (shownValueOf(name, value) ?? '(set)')
         process.stdout.write(`${env.padEnd(width)}  ${shown}\n`)
       }
       return 0
@@ -45,6 +45,9 @@ export const plan: Command = {
     'broadcasts-per-hour': { type: 'string', value: 'N', about: 'events to everyone' },
     bytes: { type: 'string', value: 'N', about: "bytes of an event's data" },
     'connections-per-user': { type: 'string', value: 'X', about: 'streams of one user: tabs and devices' },
+    'own-rooms': { type: 'string', value: 'N', about: 'rooms of a stream that hardly anybody else follows' },
+    'slow-percent': { type: 'string', value: 'X', about: 'readers of a hundred that may be behind at once' },
+    'queue-limit-bytes': { type: 'string', value: 'N', about: 'as QUEUE_LIMIT_BYTES' },
     'connections-per-replica': { type: 'string', value: 'N', about: "the autoscaler's target" },
     'spare-replicas': { type: 'string', value: 'N', about: 'replicas that may be lost at once' },
     'history-size': { type: 'string', value: 'N', about: 'as HISTORY_SIZE' },
@@ -61,6 +64,9 @@ export const plan: Command = {
       ...number(values, 'broadcasts-per-hour', 'broadcastsPerHour'),
       ...number(values, 'bytes', 'bytes'),
       ...number(values, 'connections-per-user', 'connectionsPerUser'),
+      ...number(values, 'own-rooms', 'ownRoomsPerConnection'),
+      ...number(values, 'slow-percent', 'slowPercent'),
+      ...number(values, 'queue-limit-bytes', 'queueLimitBytes'),
       ...number(values, 'connections-per-replica', 'connectionsPerReplica'),
       ...number(values, 'spare-replicas', 'spareReplicas'),
       ...number(values, 'history-size', 'historySize'),

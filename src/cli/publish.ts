@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises'
-import { text as readAll } from 'node:stream/consumers'
+import { createReadStream } from 'node:fs'
 import { type Command, Failure, required, text, UsageError, type Values } from './command.js'
 import { post, REMOTE_FLAGS } from './remote.js'
+
+const MAX_BYTES = 8 * 1_024 * 1_024
 
 /** `tidings publish` */
 export const publish: Command = {
@@ -63,10 +64,19 @@ function pathOf(to: string): string {
   return `/v1/rooms/${encodeURIComponent(to)}/events`
 }
 
+// No more than a gateway takes: a pipe may never end.
 async function contentOf(path: string): Promise<string> {
+  const parts: Buffer[] = []
+  let bytes = 0
   try {
-    return path === '-' ? await readAll(process.stdin) : await readFile(path, 'utf8')
+    for await (const part of path === '-' ? process.stdin : createReadStream(path)) {
+      parts.push(part)
+      bytes += part.length
+      if (bytes > MAX_BYTES) break
+    }
   } catch (error) {
     throw new Failure(`${path} cannot be read: ${error instanceof Error ? error.message : error}`)
   }
+  if (bytes > MAX_BYTES) throw new Failure(`${path} is over ${MAX_BYTES} bytes, which is all that one request may have`)
+  return Buffer.concat(parts).toString()
 }

@@ -14,8 +14,14 @@ const TIMEOUT_MS = 10_000
  */
 export function remoteUrl(values: Values, path: string): URL {
   const base = text(values, 'url') ?? (process.env.TIDINGS_URL || 'http://127.0.0.1:3000')
+  // Never quoted: it may hold a password, or be a key that was meant for --key.
+  const name = text(values, 'url') === undefined ? '$TIDINGS_URL' : '--url'
   if (!URL.canParse(base) || !/^https?:/.test(base)) {
-    throw new UsageError(`--url is '${base}' but must be an http:// or https:// URL`)
+    throw new UsageError(`${name} must be an http:// or https:// URL`)
+  }
+  const { username, password } = new URL(base)
+  if (username !== '' || password !== '') {
+    throw new UsageError(`${name} holds a user or password; give an API key or token with --key or $TIDINGS_KEY`)
   }
   return new URL(`.${path}`, base.endsWith('/') ? base : `${base}/`)
 }
@@ -23,6 +29,11 @@ export function remoteUrl(values: Values, path: string): URL {
 /** What says who asks. */
 export function remoteHeaders(values: Values): Record<string, string> {
   const key = text(values, 'key') ?? process.env.TIDINGS_KEY
+  if (key && !/^[\x21-\x7e]+$/.test(key)) {
+    throw new UsageError(
+      `${text(values, 'key') === undefined ? '$TIDINGS_KEY' : '--key'} must be printable ASCII without spaces`,
+    )
+  }
   return key ? { authorization: `Bearer ${key}` } : {}
 }
 

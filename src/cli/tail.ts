@@ -51,6 +51,9 @@ class Tail {
   }
 
   async run(): Promise<number> {
+    // A command line that makes no sense is told once, and not tried again and again.
+    this.#url()
+    this.#headers()
     const stop = () => this.#end.abort()
     process.once('SIGINT', stop).once('SIGTERM', stop)
     // Whoever read this (`head`) has enough.

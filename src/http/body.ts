@@ -1,9 +1,18 @@
-import { InvalidBody } from '../errors.js'
+import { InvalidBody, ItemTooLarge, TooManyLines } from '../errors.js'
 import { createDraft, type Draft, shown } from '../event.js'
 import { checkBatchSize, itemOf } from '../publisher.js'
-import { rawItems, rawMember } from './json.js'
+import { itemsOf, rawMember, type Span } from './json.js'
+import { Stint } from './turn.js'
 
 // What comes through the door: request bodies to drafts, with the payload cut out as it was sent.
+
+/** Lines that a batch may have; blank ones count. */
+export const MAX_BATCH_LINES = 10_000
+
+// Room for type, key, address and the JSON around the data.
+const ITEM_OVERHEAD_BYTES = 4_096
+// A text of this length is read in one go.
+const SLICE_LENGTH = 65_536
 
 const MEMBERS = ['type', 'data', 'ephemeral', 'key']
 
@@ -17,41 +26,63 @@ export interface ReadEvent {
 
 /**
  * Reads `{ type, data, ephemeral?, key? }`.
- * @throws InvalidBody  no JSON, no object, an unknown member, or one of the wrong kind; names it
+ * @throws InvalidBody  no JSON, no object, an unknown member, one of the wrong kind, or data with too many levels; names it
  */
 export function readEventBody(text: string): ReadEvent {
   return readObject(text, 'the body', MEMBERS).event
 }
 
 /**
- * Reads a JSON array, or NDJSON, of `{ to, type, data, ephemeral?, key? }`; all or none.
+ * Reads a JSON array, or NDJSON, of `{ to, type, data, ephemeral?, key? }`; all or none. What a batch may not have too much of
+ * (items, lines, bytes of an item) is counted before anything is parsed, and work beyond a few ms is done in pieces, between
+ * which other requests are served.
  * @throws InvalidItem    names the item or the line (blank lines are skipped but counted)
- * @throws BatchTooLarge  too many items
+ * @throws InvalidBody    no array, or it holds nothing
+ * @throws BatchTooLarge, TooManyLines, ItemTooLarge
  */
-export function readBatch(text: string, isNdjson: boolean, maxEventBytes: number): Draft[] {
-  const drafts = isNdjson ? readLines(text, maxEventBytes) : readArray(text, maxEventBytes)
+export async function readBatch(text: string, isNdjson: boolean, maxEventBytes: number): Promise<Draft[]> {
+  const stint = new Stint()
+  if (text.length > SLICE_LENGTH) await stint.pause()
+  if (!isNdjson && text.trim() === '') throw new InvalidBody('the body', 'it is empty; send a JSON text')
+  const found: Item[] = []
+  const maxLength = maxEventBytes + ITEM_OVERHEAD_BYTES
+  for (const item of isNdjson ? linesOf(text) : itemsOf(text, maxLength)) {
+    if (item.end - item.start > maxLength) throw new ItemTooLarge(placeOf(item, found.length), maxLength, maxEventBytes)
+    found.push(item)
+    checkBatchSize(found.length)
+    if (stint.isOver) await stint.pause()
+  }
+  const drafts: Draft[] = []
+  for (const [i, item] of found.entries()) {
+    const json = text.slice(item.start, item.end)
+    drafts.push(itemOf(placeOf(item, i), place => readDraft(json, place, maxEventBytes)))
+    if (stint.isOver) await stint.pause()
+  }
   if (drafts.length === 0) throw new InvalidBody('the body', 'it holds no events; send at least one')
   return drafts
 }
 
-function readArray(text: string, maxEventBytes: number): Draft[] {
-  const parsed = parse(text, 'the body')
-  if (!Array.isArray(parsed)) throw new InvalidBody('the body', 'it must be a JSON array of events')
-  checkBatchSize(parsed.length)
-  return rawItems(text).map((item, i) => itemOf(`item ${i + 1}`, place => readDraft(item, place, maxEventBytes)))
+/** Where an item stands; lines have numbers of their own, for blank ones count. */
+interface Item extends Span {
+  readonly line?: number
 }
 
-function readLines(text: string, maxEventBytes: number): Draft[] {
-  const drafts: Draft[] = []
+function placeOf({ line }: Item, index: number): string {
+  return line === undefined ? `item ${index + 1}` : `line ${line}`
+}
+
+// The lines that are not blank, without the white space around them.
+function* linesOf(text: string): Generator<Item> {
   let from = 0
   for (let line = 1; from < text.length; line++) {
+    if (line > MAX_BATCH_LINES) throw new TooManyLines(MAX_BATCH_LINES)
     const end = text.indexOf('\n', from)
-    const item = text.slice(from, end < 0 ? text.length : end).trim()
-    from = end < 0 ? text.length : end + 1
-    if (item !== '') drafts.push(itemOf(`line ${line}`, place => readDraft(item, place, maxEventBytes)))
-    checkBatchSize(drafts.length)
+    const to = end < 0 ? text.length : end
+    const untrimmed = text.slice(from, to)
+    const start = to - untrimmed.trimStart().length
+    if (start < to) yield { start, end: start + untrimmed.trim().length, line }
+    from = to + 1
   }
-  return drafts
 }
 
 function readDraft(text: string, place: string, maxEventBytes: number): Draft {
@@ -82,7 +113,7 @@ function readObject(text: string, place: string, allowed: readonly string[]) {
   if (key !== undefined && typeof key !== 'string') {
     throw new InvalidBody(place, "'key' must be a string of 1-200 printable ASCII characters")
   }
-  const event: ReadEvent = { type, data: rawMember(text, 'data') ?? 'null', ephemeral, key }
+  const event: ReadEvent = { type, data: rawMember(text, 'data', place) ?? 'null', ephemeral, key }
   return { event, members }
 }
 

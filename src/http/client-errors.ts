@@ -1,13 +1,18 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 
+const LINGER_MS = 2_000
+
 /**
  * Ends a connection whose bytes are no HTTP request, with an answer in the shape of every other error. One whose request did
  * not arrive in time is cut without an answer: on a starved network or server that may be a browser's stream, and EventSource
- * comes back from a broken connection, but never from an error status.
+ * comes back from a broken connection, but never from an error status. So is one that is no TLS: nobody could read the answer.
  */
 export function endBadClient(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' || error.code === 'ECONNRESET' || !socket.writable) {
+  // `null` until the handshake is over.
+  const isHandshake = 'alpnProtocol' in socket && socket.alpnProtocol === null
+  const isSilent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' || error.code === 'ECONNRESET'
+  if (isHandshake || isSilent || !socket.writable) {
     socket.destroy()
     return
   }
@@ -21,4 +26,6 @@ export function endBadClient(error: Error & { code?: string }, socket: Socket): 
   })
   const head = `HTTP/1.1 ${statusCode} ${STATUS_CODES[statusCode]}\r\nConnection: close\r\nContent-Type: application/json\r\n`
   socket.end(`${head}Content-Length: ${body.length}\r\n\r\n${body}`)
+  // A peer that does not end its side too would hold the socket.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }

@@ -1,14 +1,34 @@
-// Raw slices of JSON text. `JSON.parse` and print would change a payload: integers past 2^53, 1.0, escapes. So a body is
-// parsed once to know that it is valid, and the payload is then cut out of the text as it stands.
+import { InvalidBody } from '../errors.js'
+
+// Raw slices of JSON text. `JSON.parse` and print would change a payload: integers past 2^53, 1.0, escapes. So the payload is
+// cut out of the text as it stands. Nothing here recurses, and each function takes one pass over what it looks at.
+
+/** Levels of lists and objects that the data of an event may have. */
+export const MAX_DEPTH = 128
+
+// The object that holds the data is a level too.
+const MAX_ITEM_DEPTH = MAX_DEPTH + 1
 
 const QUOTE = 0x22
+const COMMA = 0x2c
+const OPENING_BRACKET = 0x5b
 const BACKSLASH = 0x5c
+const CLOSING_BRACKET = 0x5d
+const OPENING_BRACE = 0x7b
+const CLOSING_BRACE = 0x7d
+
+/** Where a value stands in a text: from its first character to behind its last one. */
+export interface Span {
+  readonly start: number
+  readonly end: number
+}
 
 /**
  * The raw text of member `name` of the JSON object `text`, which must be valid JSON; the last one wins, as in
  * `JSON.parse`. `null` when there is none. Cost: one pass over the text.
+ * @throws InvalidBody  a value in it has more than `MAX_DEPTH` levels; names `place`
  */
-export function rawMember(text: string, name: string): string | null {
+export function rawMember(text: string, name: string, place: string): string | null {
   let found: string | null = null
   let i = skipSpace(text, text.indexOf('{') + 1)
   while (text.charCodeAt(i) === QUOTE) {
@@ -17,24 +37,45 @@ export function rawMember(text: string, name: string): string | null {
     // Safe: a slice of valid JSON from quote to quote is a string.
     const isWanted = key === name || (key.includes('\\') && (JSON.parse(text.slice(i, keyEnd)) as string) === name)
     const start = skipSpace(text, skipSpace(text, keyEnd) + 1)
-    const end = skipValue(text, start)
+    const end = skipValue(text, start, text.length, MAX_DEPTH, place)
     if (isWanted) found = text.slice(start, end)
     i = skipSpace(text, skipSpace(text, end) + 1)
   }
   return found
 }
 
-/** The raw texts of the items of the JSON array `text`, which must be valid JSON. */
-export function rawItems(text: string): string[] {
-  const items: string[] = []
-  let i = skipSpace(text, text.indexOf('[') + 1)
-  while (i < text.length && text[i] !== ']') {
-    const end = skipValue(text, i)
-    items.push(text.slice(i, end))
+/**
+ * Finds the items of the JSON array `text` one after the other, each when it is asked for. What stands between them is
+ * checked; the items themselves are not: the text is valid JSON if this comes to its end without an error and `JSON.parse`
+ * takes each item. An item is followed no further than to one character more than `maxLength`.
+ * @throws InvalidBody  no array, something else than one comma between two items, or more behind the array
+ * @throws InvalidBody  an item whose values have more than `MAX_DEPTH` levels; names the item
+ */
+export function* itemsOf(text: string, maxLength: number): Generator<Span> {
+  let i = skipSpace(text, 0)
+  if (text.charCodeAt(i) !== OPENING_BRACKET) throw new InvalidBody('the body', 'it must be a JSON array of events')
+  i = skipSpace(text, i + 1)
+  if (text.charCodeAt(i) === CLOSING_BRACKET) return checkEnd(text, i + 1)
+  for (let item = 1; ; item++) {
+    const start = i
+    const end = skipValue(text, start, start + maxLength + 1, MAX_ITEM_DEPTH, `item ${item}`)
+    if (end === start) throw invalidAt(start)
+    yield { start, end }
     i = skipSpace(text, end)
-    if (text[i] === ',') i = skipSpace(text, i + 1)
+    const c = text.charCodeAt(i)
+    if (c === CLOSING_BRACKET) return checkEnd(text, i + 1)
+    if (c !== COMMA) throw invalidAt(i)
+    i = skipSpace(text, i + 1)
   }
-  return items
+}
+
+function checkEnd(text: string, from: number): void {
+  const i = skipSpace(text, from)
+  if (i < text.length) throw invalidAt(i)
+}
+
+function invalidAt(position: number): Error {
+  return new InvalidBody('the body', `it is not valid JSON (at position ${position})`)
 }
 
 function skipSpace(text: string, from: number): number {
@@ -43,11 +84,11 @@ function skipSpace(text: string, from: number): number {
   return i
 }
 
-// From the opening quote to behind the closing one.
+// From the opening quote to behind the closing one, or to the end of a text that has none.
 function skipString(text: string, from: number): number {
   let i = text.indexOf('"', from + 1)
-  while (isEscaped(text, i)) i = text.indexOf('"', i + 1)
-  return i + 1
+  while (i >= 0 && isEscaped(text, i)) i = text.indexOf('"', i + 1)
+  return i < 0 ? text.length : i + 1
 }
 
 function isEscaped(text: string, quote: number): boolean {
@@ -56,25 +97,32 @@ function isEscaped(text: string, quote: number): boolean {
   return (quote - i) % 2 === 0
 }
 
-function skipValue(text: string, from: number): number {
-  const first = text[from]
-  if (first === '"') return skipString(text, from)
-  if (first !== '{' && first !== '[') {
-    let i = from
-    while (i < text.length && !',}] \n\r\t'.includes(text[i]!)) i++
+// To behind the value that begins at `from`, or to `to` or further where it does not end before.
+function skipValue(text: string, from: number, to: number, maxDepth: number, place: string): number {
+  const first = text.charCodeAt(from)
+  if (first === QUOTE) return skipString(text, from)
+  let i = from
+  if (first !== OPENING_BRACE && first !== OPENING_BRACKET) {
+    while (i < to && i < text.length && !',}] \n\r\t'.includes(text[i]!)) i++
     return i
   }
   let depth = 0
-  let i = from
   do {
-    const c = text[i]
-    if (c === '"') {
+    const c = text.charCodeAt(i)
+    if (c === QUOTE) {
       i = skipString(text, i)
       continue
     }
-    if (c === '{' || c === '[') depth++
-    else if (c === '}' || c === ']') depth--
+    if (c === OPENING_BRACE || c === OPENING_BRACKET) {
+      depth++
+      if (depth > maxDepth) {
+        throw new InvalidBody(
+          place,
+          `it nests deeper than the ${MAX_DEPTH} levels that data may have (at position ${i})`,
+        )
+      }
+    } else if (c === CLOSING_BRACE || c === CLOSING_BRACKET) depth--
     i++
-  } while (depth > 0)
+  } while (depth > 0 && i < to && i < text.length)
   return i
 }

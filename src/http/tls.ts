@@ -1,5 +1,6 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createSecureContext } from 'node:tls'
+import { shownSetting } from '../config/shown.js'
 import type { Config } from '../config.js'
 import { InvalidConfig } from '../errors.js'
 
@@ -21,7 +22,9 @@ export function readCertificate({ tlsCert, tlsKey }: Config): Certificate | null
   try {
     createSecureContext(certificate)
   } catch (error) {
-    throw new InvalidConfig(`TLS_CERT '${tlsCert}' and TLS_KEY '${tlsKey}' cannot be used: ${messageOf(error)}`)
+    throw new InvalidConfig(
+      `TLS_CERT ${quoted(tlsCert)} and TLS_KEY ${quoted(tlsKey)} cannot be used: ${messageOf(error)}`,
+    )
   }
   return certificate
 }
@@ -58,8 +61,16 @@ function readPem(variable: string, path: string): Buffer {
   try {
     return readFileSync(path)
   } catch (error) {
-    throw new InvalidConfig(`${variable} is '${path}' but that file cannot be read: ${messageOf(error)}`)
+    // The system's own message holds the path, which may be no path at all.
+    const why = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    throw new InvalidConfig(`${variable} ${quoted(path)} is no file that can be read (${why})`)
   }
+}
+
+// A key that was given in place of its path is not shown.
+function quoted(path: string): string {
+  const shown = shownSetting('path', path)
+  return shown === null ? '(not shown: it does not look like a path)' : `'${shown}'`
 }
 
 function messageOf(error: unknown): string {

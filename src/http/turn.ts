@@ -15,3 +15,35 @@ export function endOfTurn(): Promise<void> {
   })
   return end
 }
+
+// Work at a stretch that no other request notices.
+const STINT_MS = 4
+
+const waiting: (() => void)[] = []
+
+/**
+ * A long piece of work, as its own watch: it asks `isOver` now and then, and pauses when it is. Of all the works that pause, one
+ * goes on in each turn of the event loop, first come first served, so that many of them at once hold up nobody either.
+ */
+export class Stint {
+  #startedAt = performance.now()
+
+  /** True when other requests have waited for long enough. */
+  get isOver(): boolean {
+    return performance.now() - this.#startedAt > STINT_MS
+  }
+
+  /** Resolves in a later turn, which is this work's alone. */
+  async pause(): Promise<void> {
+    await new Promise<void>(resolve => {
+      waiting.push(resolve)
+      if (waiting.length === 1) setImmediate(goOn)
+    })
+    this.#startedAt = performance.now()
+  }
+}
+
+function goOn(): void {
+  waiting.shift()?.()
+  if (waiting.length > 0) setImmediate(goOn)
+}

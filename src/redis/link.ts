@@ -68,7 +68,10 @@ export class RedisLink {
     return this.#isSubscribed
   }
 
-  /** Makes messages of `channel` reach `onMessage`; the Buffer is only valid during the call. To be called before `connect()`. */
+  /**
+   * Makes messages of `channel` reach `onMessage`, which should not throw; the Buffer is only valid during the call. To be called
+   * before `connect()`.
+   */
   subscribe(channel: string, onMessage: (message: Buffer) => void): void {
     this.#handlers.set(channel, onMessage)
   }
@@ -125,7 +128,12 @@ export class RedisLink {
     redis.on('ready', () => void this.#subscribeAll(redis))
     redis.on('close', () => this.#loseSubscriptions())
     redis.on('messageBuffer', (channel: Buffer, message: Buffer) => {
-      this.#handlers.get(channel.toString('latin1'))?.(message)
+      try {
+        this.#handlers.get(channel.toString('latin1'))?.(message)
+      } catch (error) {
+        // Thrown on, it would end the process, and every replica's at once: all of them hear the same message.
+        this.#report(error, 'subscriber')
+      }
     })
   }
 

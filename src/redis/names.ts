@@ -4,9 +4,12 @@ export const HASH_TAG = '{0}'
 /** The channels and keys of one bus. They share a hash tag, so that they live in one slot of a cluster. */
 export class RedisNames {
   readonly #base: string
+  readonly #channelBase: string
 
-  constructor(prefix: string) {
+  /** `db` is the number of the database: keys are in it, but channels are the whole server's, so it is part of their names. */
+  constructor(prefix: string, db: number) {
     this.#base = `${prefix}${HASH_TAG}:`
+    this.#channelBase = db === 0 ? this.#base : `${this.#base}db${db}:`
   }
 
   /** Hash: life, epoch, seq, replid and lineage of the counter. */
@@ -16,7 +19,12 @@ export class RedisNames {
 
   /** Channel of events and beacons. */
   get events(): string {
-    return `${this.#base}events`
+    return `${this.#channelBase}events`
+  }
+
+  /** Channel of what replicas ask of each other. */
+  get signals(): string {
+    return `${this.#channelBase}signals`
   }
 
   /** Sorted set: room -> seq of its last event; the empty member holds the highest seq forgotten. */
@@ -34,7 +42,7 @@ export class RedisNames {
     return `${this.#base}k:${room}\n${key}`
   }
 
-  /** Any other key or channel of this bus. */
+  /** Any other key of this bus. */
   other(name: string): string {
     return `${this.#base}${name}`
   }

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { Gate } from '../../src/bus/gate.js'
+import { Gate } from '../../src/gate.js'
 import { waitFor } from '../helpers/deadline.js'
 import type { Gateway } from '../helpers/gateway.js'
 import type { RedisServer } from '../helpers/redis.js'

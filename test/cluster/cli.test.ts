@@ -19,6 +19,8 @@ async function run(args: string[], { env = {}, input = '' }: Run = {}) {
   const { PATH, HOME } = process.env
   const child = spawn(process.execPath, [CLI, ...args], { env: { PATH, HOME, ...env } })
   const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
+  // A command that has heard enough closes it.
+  child.stdin.on('error', () => {})
   child.stdin.end(input)
   const ended = new Promise<number | null>(resolve => child.once('close', resolve))
   const [stdout, stderr, code] = await Promise.all([readAll(child.stdout), readAll(child.stderr), ended])
@@ -70,6 +72,9 @@ t.test('many events come from a file or stdin, all or none', async t => {
   const none = await run(['publish', '--from', '/nowhere/events', '--url', url])
   t.equal(none.code, 1)
   t.match(none.stderr, /^tidings: \/nowhere\/events cannot be read: ENOENT/)
+  const endless = await run(['publish', '--from', '-', '--url', url], { input: '\n'.repeat(9 * 1_048_576) })
+  t.equal(endless.code, 1)
+  t.match(endless.stderr, /^tidings: - is over 8388608 bytes, which is all that one request may have/)
 })
 
 t.test('the same --once publishes once', async t => {
@@ -183,6 +188,28 @@ t.test(
   },
 )
 
+t.test('a key or password on the command line is never shown', async t => {
+  const hidden: [string[], Record<string, string>, RegExp][] = [
+    [['--url', 'http://me:s3cret@127.0.0.1:1'], {}, /--url holds a user or password/],
+    [['--url', 's3cret'], {}, /--url must be an http/],
+    [[], { TIDINGS_URL: 'redis://:s3cret@h' }, /\$TIDINGS_URL must be an http/],
+    [['--key', 's3cr\u00e9t', '--url', openUrl], {}, /--key must be printable ASCII/],
+    [['--url', openUrl], { TIDINGS_KEY: 's3cret\nx' }, /\$TIDINGS_KEY must be printable ASCII/],
+    [['--key', 'my', 's3cret'], {}, /an argument stands without a flag/],
+  ]
+  for (const [args, env, expected] of hidden) {
+    for (const command of [['publish', '--to', 'a', '--type', 'b'], ['tail']]) {
+      const { stderr, stdout, code } = await run([...command, ...args], { env })
+      t.equal(code, 2, args.join(' '))
+      t.match(stderr, expected)
+      t.notMatch(stderr + stdout, /s3cr/)
+    }
+  }
+  const url = { JWKS_URL: 'https://issuer.example/keys?key=s3cret' }
+  const { stdout } = await run(['check-config'], { env: url })
+  t.match(stdout, /^JWKS_URL +https:\/\/issuer\.example\/keys\?\.\.\.$/m)
+})
+
 t.test('serve runs the gateway until SIGTERM, and exits 0', async t => {
   const gateway = new OwnedProcess({
     command: process.execPath,
@@ -215,7 +242,7 @@ t.test('a command line that makes no sense exits 2 and says what would', async t
     [['publish', '--to', 'a', '--type', 'b', '--data', '{'], /--data is no JSON/],
     [['publish', '--to', 'a', '--type', 'b', '--data', '1', '--text', 'x'], /--data and --text/],
     [['publish', '--from', '-', '--to', 'a'], /--to does not go with --from/],
-    [['publish', '--to', 'a', '--type', 'b', '--url', 'ftp://x'], /--url is 'ftp:\/\/x'/],
+    [['publish', '--to', 'a', '--type', 'b', '--url', 'ftp://x'], /--url must be an http:\/\/ or https/],
     [['tail', '--nope'], /Unknown option '--nope'/],
     [['tail', '--count', 'x'], /--count is 'x' but must be a whole number/],
     [['token', '--sub', '1'], /--secret is missing/],

@@ -124,6 +124,24 @@ t.test('curl reads a stream over either protocol', { skip: !findCommand('curl') 
   }
 })
 
+t.test('a stream request that its head does not end is refused: its body would never be read', async t => {
+  const { gateway } = await startSecure(t)
+  const session = await openSession(t, gateway.port, ca)
+  const stream = session.request(
+    { ':path': '/v1/stream?user=1', ':method': 'GET', accept: 'text/event-stream' },
+    { endStream: false },
+  )
+  stream.on('error', () => {})
+  const head = new Promise<number>(resolve => stream.once('response', head => resolve(Number(head[':status']))))
+  t.equal(await withDeadline(head, 5_000, 'the answer'), 400)
+  let text = ''
+  stream.setEncoding('utf8').on('data', chunk => {
+    text += chunk
+  })
+  await waitFor(() => text.includes('TIDINGS_INVALID_REQUEST'), 5_000, 'the reason')
+  t.equal(await metric(gateway, 'tidings_connections'), 0)
+})
+
 t.test('a hundred streams on one connection get every event, and one that is cancelled leaves the others', async t => {
   const { gateway } = await startSecure(t, { MAX_CONNECTIONS_PER_USER: '200' })
   const session = await openSession(t, gateway.port, ca)

@@ -3,6 +3,7 @@ import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { constants, createGunzip } from 'node:zlib'
 import t, { type Test } from 'tap'
@@ -20,6 +21,8 @@ import { ResumingReader } from '../helpers/resuming-reader.js'
 
 const CONFIG = fileURLToPath(new URL('../../../examples/nginx/nginx.conf', import.meta.url))
 const READERS = 300
+// Through a proxy nobody is served without a credential: here nginx adds it, for the readers too.
+const KEY = 'a-key-that-nginx-adds'
 const skip = findCommand('nginx') === undefined && 'nginx is not installed'
 
 interface Nginx {
@@ -37,6 +40,10 @@ async function startNginx(t: Test, gateways: Gateway[], change = (config: string
     ['listen 8080 ', `listen 127.0.0.1:${port} `],
     ['pid /tmp/nginx.pid;', `pid ${folder}/nginx.pid;`],
     ['worker_shutdown_timeout 30s;', 'worker_shutdown_timeout 1s;'],
+    [
+      "proxy_set_header Connection '';",
+      `proxy_set_header Connection ''; proxy_set_header Authorization 'Bearer ${KEY}';`,
+    ],
     ...gateways.map((gateway, i): [string, string] => [`gateway-${i + 1}:3000`, `127.0.0.1:${gateway.port}`]),
   ]
   let config = given
@@ -73,7 +80,8 @@ async function startNginx(t: Test, gateways: Gateway[], change = (config: string
 async function startPair(t: Test): Promise<Gateway[]> {
   const redis = await startRedis(t)
   const env = { SSE_ADAPTER: 'redis', REDIS_URL: redis.url, HEARTBEAT_MS: '1000', DRAIN_WINDOW_MS: '1000' }
-  const start = () => startGateway(t, { ...env, TRUST_PROXY: 'loopback', HISTORY_SIZE: '20000' }, { until: 'ready' })
+  const ours = { API_KEYS: `nginx=${KEY}`, TRUST_PROXY: 'loopback', HISTORY_SIZE: '20000' }
+  const start = () => startGateway(t, { ...env, ...ours }, { until: 'ready' })
   return Promise.all([start(), start()])
 }
 
@@ -205,4 +213,33 @@ t.test('a reader outlives the time when no replica is there at all', { skip }, a
   await waitFor(() => reader.opens === 2, 15_000, 'the stream to open again')
   t.equal((await publish(nginx.url, 'back')).status, 202)
   await waitFor(() => reader.events.some(({ data }) => data === 'back'), 5_000, 'the event')
+})
+
+t.test('publishers behind nginx get no error while a replica shuts down and comes back', { skip }, async t => {
+  const gateways = await startPair(t)
+  const nginx = await startNginx(t, gateways)
+  const outcomes = new Map<number, number>()
+  let isOver = false
+  const publishers = [10, 20, 50, 100].map(async everyMs => {
+    while (!isOver) {
+      const { status } = await publish(nginx.url, 1)
+      outcomes.set(status, (outcomes.get(status) ?? 0) + 1)
+      await pause(everyMs)
+    }
+  })
+  const more = async (count: number) => {
+    const from = outcomes.get(202) ?? 0
+    await waitFor(() => (outcomes.get(202) ?? 0) >= from + count, 20_000, `${count} more events`)
+  }
+  // nginx keeps its connections: that they are there when the replica is told to stop is what this is about.
+  await more(100)
+  const reader = new ResumingReader(t, `${gateways[0]!.url}/v1/stream?user=1`)
+  await waitFor(() => reader.opens === 1, 5_000, 'a stream, so that the drain takes its time')
+  t.equal(await gateways[0]!.stop(), 0)
+  await more(50)
+  await gateways[0]!.restart()
+  await more(50)
+  isOver = true
+  await Promise.all(publishers)
+  t.same([...outcomes.keys()], [202], JSON.stringify([...outcomes]))
 })

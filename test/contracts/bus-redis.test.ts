@@ -22,10 +22,13 @@ const create = (options: BusOptions, prefix = freshPrefix()) => createRedisBus(r
 function createForgetful(options: BusOptions): Bus {
   const prefix = freshPrefix()
   const { bus, link } = createRedisBus(redis.url, { ...options, prefix })
-  const names = new RedisNames(prefix)
+  const names = new RedisNames(prefix, 0)
   const reader = new RedisReader(new RedisState(link, names), names, options.historyTtlMs)
   return Object.create(bus, {
-    replay: { value: (...[after, rooms]: Parameters<Bus['replay']>) => reader.replay(after, rooms, null) },
+    replay: {
+      value: (...[after, rooms, limitBytes]: Parameters<Bus['replay']>) =>
+        reader.replay(after, rooms, null, limitBytes),
+    },
     connect: { value: bus.connect.bind(bus) },
     publish: { value: bus.publish.bind(bus) },
     health: { value: bus.health.bind(bus) },
@@ -163,4 +166,42 @@ t.test('an answer that is older than what has arrived since it was asked for is 
   t.equal(bus.counts.catchUps, 0)
   await bus.replay({ epoch: start.epoch, seq: start.seq + published - 1 }, ['room'])
   t.equal(bus.counts.historyReads, 0, 'and what is in memory stays there')
+})
+
+t.test('many rooms with large events are read once each, not again for every page', async t => {
+  const bus = createForgetful({ historySize: 100, historyTtlMs: 60_000 })
+  await listenTo(t, bus)
+  const start = bus.position!
+  const rooms = Array.from({ length: 40 }, (_, n) => `room:${n}`)
+  const large = 'x'.repeat(60_000)
+  for (let round = 0; round < 5; round++) await bus.publish(rooms.map(room => draft(room, large)))
+  const bytesOut = async () =>
+    Number(/total_net_output_bytes:(\d+)/.exec(String(await redis.command('INFO', 'stats')))?.[1])
+  const calls = async () => {
+    const stats = String(await redis.command('INFO', 'commandstats'))
+    return Number(/cmdstat_xrange:calls=(\d+)/.exec(stats)?.[1] ?? 0)
+  }
+  const before = { bytes: await bytesOut(), calls: await calls() }
+  const { events, lost } = await readAll(bus, start, rooms)
+  t.equal(events.length, 200)
+  t.same(lost, [])
+  const sent = (await bytesOut()) - before.bytes
+  t.ok(sent < 1.2 * 200 * 60_000, `${sent} bytes were sent for 12,000,000`)
+  const reads = (await calls()) - before.calls
+  // Reading the beginning of each room for each of the 67 pages would be 2,680 reads.
+  t.ok(reads < 700, `${reads} reads of a history`)
+})
+
+t.test('an entry that another writer put into a history is loss, and keeps nobody from the rest', async t => {
+  const bus = createForgetful(ROOMY)
+  await listenTo(t, bus)
+  const start = bus.position!
+  const first = await publishOne(bus, draft('room', 1))
+  const [key] = (await redis.command('KEYS', `test${prefixes}:*:h:room`)) as string[]
+  await redis.command('XADD', key!, `${first.seq}-5`, 'e', 'no event of ours')
+  const second = await publishOne(bus, draft('room', 2))
+  const { events, lost } = await readAll(bus, start, ['room'])
+  t.same(payloads(events), [1, 2])
+  t.same(lost, ['room'])
+  t.same((await readAll(bus, second, ['room'])).lost, [])
 })

@@ -144,4 +144,60 @@ export function testReplay(t: Test, open: ReturnType<typeof openBusWith>): void 
       Array.from({ length: 1_000 }, (_, n) => n),
     )
   })
+
+  t.test('a page has about as many bytes as asked for, however many rooms have large events', async t => {
+    const { bus, heard, start } = await open(t)
+    const rooms = Array.from({ length: 20 }, (_, n) => `room:${n}`)
+    const sizes = [10, 20_000, 3, 60_000, 500]
+    for (const size of sizes) await bus.publish(rooms.map((room, n) => draft(room, 'x'.repeat(size + n))))
+    await until(heard, 100)
+    for (const limitBytes of [1, 5_000, 100_000, 1e9]) {
+      const seen: Event[] = []
+      let pages = 0
+      for (let after = start, hasMore = true; hasMore; pages++) {
+        const page = await bus.replay(after, rooms, limitBytes)
+        t.same(page.lost, [])
+        const bytes = page.events.slice(0, -1).reduce((sum, { data }) => sum + data.length, 0)
+        t.ok(bytes <= limitBytes, `${bytes} bytes before the last event of a page of ${limitBytes}`)
+        seen.push(...page.events)
+        after = page.upTo
+        hasMore = page.hasMore
+      }
+      t.same(seen, heard.events)
+      if (limitBytes === 1) t.equal(pages, 100, 'an event a page')
+      if (limitBytes === 1e9) t.equal(pages, 1)
+    }
+  })
+
+  t.test('what is trimmed between two pages is called lost', async t => {
+    const { bus, heard, start } = await open(t, { historySize: 4 })
+    const rooms = ['a', 'b', ...Array.from({ length: 10 }, (_, n) => `quiet:${n}`)]
+    await bus.publish([...rooms.map(room => draft(room, 0)), draft('a', 1), draft('b', 2), draft('b', 3)])
+    await until(heard, 15)
+    const page = await bus.replay(start, rooms, 1)
+    t.same([payloads(page.events), page.lost, page.hasMore], [[0], [], true])
+    // The history of b ends before the next page begins, and has its turn later.
+    await bus.publish(Array.from({ length: 40 }, (_, n) => draft('b', 100 + n)))
+    await until(heard, 55)
+    const { events, lost } = await readAll(bus, page.upTo, rooms)
+    t.same(lost, ['b'])
+    const others = events.filter(({ room }) => room !== 'b')
+    t.same(
+      others.map(({ room, data }) => `${room} ${data}`),
+      [...rooms.slice(2).map(room => `${room} 0`), 'a 1'],
+      'the other rooms are whole',
+    )
+    t.same(payloads(events.slice(-4)), [136, 137, 138, 139])
+  })
+
+  t.test('a room whose beginning is gone is called lost with the first page, though its turn comes later', async t => {
+    const { bus, heard, start } = await open(t, { historySize: 2 })
+    await bus.publish([draft('b', 'gone'), ...Array.from({ length: 4 }, (_, n) => draft('a', n))])
+    await bus.publish(Array.from({ length: 2 }, (_, n) => draft('b', n)))
+    await until(heard, 7)
+    await bus.publish(Array.from({ length: 60 }, (_, n) => draft('b', n)))
+    await until(heard, 67)
+    const page = await bus.replay(start, ['a', 'b'], 1)
+    t.same([...page.lost].sort(), ['a', 'b'])
+  })
 }

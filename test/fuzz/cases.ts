@@ -1,4 +1,6 @@
 import fc, { type Arbitrary } from 'fast-check'
+import { batchBody } from './batches.js'
+import { mutated } from './mutations.js'
 
 /** One thing to send to a gateway. */
 export interface Case {
@@ -48,7 +50,11 @@ export function cases(secrets: Secrets): Arbitrary<Case> {
   const whole = wholeRequest(secrets)
   return fc.oneof(
     { weight: 8, arbitrary: whole },
-    { weight: 3, arbitrary: mutated(whole) },
+    // Its frame may be broken, so an answer need not come.
+    {
+      weight: 3,
+      arbitrary: mutated(whole.map(({ bytes }) => bytes)).map(bytes => ({ bytes, isWhole: false, secrets: [] })),
+    },
     { weight: 1, arbitrary: noRequest() },
   )
 }
@@ -61,16 +67,23 @@ function wholeRequest(secrets: Secrets): Arbitrary<Case> {
       headers: fc.array(header(), { maxLength: 4 }),
       anyBody: fc.option(body(), { freq: 3, nil: Buffer.alloc(0) }),
       eventBody: eventRequest().map(each => Buffer.from(JSON.stringify(each))),
+      batch: batchBody(),
       ticketBody: ticketRequest().map(each => Buffer.from(JSON.stringify(each))),
       isFitting: fc.nat(4).map(n => n > 0),
       isChunked: fc.boolean(),
     })
-    .map(({ target, credential, headers, anyBody, eventBody, ticketBody, isFitting, ...rest }) => {
+    .map(({ target, credential, headers, anyBody, eventBody, batch, ticketBody, isFitting, ...rest }) => {
       const isStream = isFitting && target.path.startsWith('/v1/stream')
       const isTicket = isFitting && target.path.startsWith('/v1/tickets')
       const isEvent = isFitting && /^\/v1\/(users|rooms|broadcast)\b/.test(target.path)
-      const type = isTicket || isEvent ? ['Content-Type: application/json'] : []
-      const body = isStream ? Buffer.alloc(0) : isTicket ? ticketBody : isEvent ? eventBody : anyBody
+      const isBatch = isFitting && target.path.startsWith('/v1/events')
+      const type = isBatch
+        ? [`Content-Type: ${batch.type}`]
+        : isTicket || isEvent
+          ? ['Content-Type: application/json']
+          : []
+      const fitting = isBatch ? batch.body : isTicket ? ticketBody : isEvent ? eventBody : anyBody
+      const body = isStream ? Buffer.alloc(0) : fitting
       const isChunked = !isStream && rest.isChunked
       const length = isChunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`
       const lines = [
@@ -290,25 +303,6 @@ function ticketRequest(): Arbitrary<object> {
     },
     { requiredKeys: ['userId'] },
   )
-}
-
-// Bytes of a good request flipped, cut out, doubled or put in: its frame may be broken, so an answer need not come.
-function mutated(whole: Arbitrary<Case>): Arbitrary<Case> {
-  const change = fc.record({
-    at: fc.nat(),
-    length: fc.nat(20),
-    insert: fc.uint8Array({ maxLength: 8 }),
-    isDouble: fc.boolean(),
-  })
-  return fc.tuple(whole, fc.array(change, { minLength: 1, maxLength: 4 })).map(([{ bytes }, changes]) => {
-    let changed = bytes
-    for (const { at, length, insert, isDouble } of changes) {
-      const from = at % (changed.length + 1)
-      const rest = changed.subarray(isDouble ? from : from + length)
-      changed = Buffer.concat([changed.subarray(0, from + (isDouble ? length : 0)), Buffer.from(insert), rest])
-    }
-    return { bytes: changed, isWhole: false, secrets: [] }
-  })
 }
 
 function noRequest(): Arbitrary<Case> {

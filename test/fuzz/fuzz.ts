@@ -1,10 +1,16 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import fc, { type Arbitrary } from 'fast-check'
 import type { Case } from './cases.js'
+import { http2Status, isHttp2Answered } from './http2.js'
+
+/** What is spoken: HTTP/1.1 over TCP (the default) or TLS, or HTTP/2 over TLS. */
+export type Wire = 'http' | 'https' | 'h2'
 
 /** How a run goes. */
 export interface FuzzOptions {
   readonly port: number
+  readonly wire?: Wire
   readonly cases: Arbitrary<Case>
   readonly requests: number
   readonly seed: number
@@ -40,6 +46,8 @@ const SHOWN = 600
 const HANG_MS = 10_000
 // What is not whole may leave the server waiting, and rightly.
 const PATIENCE_MS = 60
+// A handshake comes first.
+const PATIENCE_TLS_MS = 250
 const MAX_VIOLATIONS = 10
 const MIN_SECRET_LENGTH = 16
 
@@ -56,7 +64,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
       // An iterator that all of them draw from.
       for (const [index, each] of waiting) {
         const answer = await send(options, each, sent + index)
-        const status = statusOf(answer.text)
+        const status = answer.status
         statuses[status] = (statuses[status] ?? 0) + 1
         const what = judge(each, answer, options.secrets)
         if (what === null) continue
@@ -73,38 +81,58 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
 
 /** What came back, and how it ended. */
 interface Answer {
+  readonly status: number
   readonly text: string
   readonly isHung: boolean
 }
 
-function judge({ isWhole, secrets }: Case, { text, isHung }: Answer, known: readonly string[]): string | null {
-  if (statusOf(text) >= 500) return `answered ${statusOf(text)}`
+function judge({ isWhole, secrets }: Case, { text, status, isHung }: Answer, known: readonly string[]): string | null {
+  if (status >= 500) return `answered ${status}`
   if (isWhole && isHung) return 'was neither answered nor ended'
   const isEchoed = [...secrets, ...known].some(secret => secret.length >= MIN_SECRET_LENGTH && text.includes(secret))
   return isEchoed ? 'a secret came back' : null
 }
 
 // Over loopback addresses by turns: one has only so many ports, and each is busy for a minute after its use.
-function send({ port, hangMs = HANG_MS }: FuzzOptions, { bytes, isWhole }: Case, turn: number): Promise<Answer> {
+function send(options: FuzzOptions, { bytes, isWhole }: Case, turn: number): Promise<Answer> {
+  const { port, wire = 'http', hangMs = HANG_MS } = options
+  const isOver = wire === 'h2' ? isHttp2Answered : isOpenStream
   return new Promise(resolve => {
-    const socket = connect({ port, host: '127.0.0.1', localAddress: `127.0.0.${2 + (turn % 200)}` })
+    const tcp = connect({ port, host: '127.0.0.1', localAddress: `127.0.0.${2 + (turn % 200)}` })
+    const socket =
+      wire === 'http'
+        ? tcp
+        : secured(
+            tcp.on('error', () => {}),
+            wire,
+          )
     let text = ''
     const end = (isHung: boolean) => {
       clearTimeout(timer)
-      socket.resetAndDestroy()
-      resolve({ text, isHung })
+      tcp.resetAndDestroy()
+      resolve({ text, status: wire === 'h2' ? http2Status(text) : statusOf(text), isHung })
     }
     // What arrived while this process itself was not running is read first.
-    const timer = setTimeout(() => setImmediate(() => end(true)), isWhole ? hangMs : PATIENCE_MS)
+    const patienceMs = isWhole ? hangMs : wire === 'http' ? PATIENCE_MS : PATIENCE_TLS_MS
+    const timer = setTimeout(() => setImmediate(() => end(true)), patienceMs)
     socket.setEncoding('latin1')
     // A server that answered before it read everything resets what it did not read.
     socket.on('error', () => {}).on('close', () => end(false))
     socket.on('data', (part: string) => {
       text += part
-      if (/^content-type: text\/event-stream/im.test(text) && /\r\n\r\n.+\n\n/s.test(text)) end(false)
+      if (isOver(text)) end(false)
     })
     socket.write(bytes)
   })
+}
+
+function secured(socket: Socket, wire: Wire): Socket {
+  // Who signed the certificate is not what this is about.
+  return connectTls({ socket, rejectUnauthorized: false, ALPNProtocols: [wire === 'h2' ? 'h2' : 'http/1.1'] })
+}
+
+function isOpenStream(text: string): boolean {
+  return /^content-type: text\/event-stream/im.test(text) && /\r\n\r\n.+\n\n/s.test(text)
 }
 
 // Of the last head: `100 Continue` comes before the answer.

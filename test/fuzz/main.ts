@@ -1,9 +1,11 @@
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { Scope } from '../helpers/scope.js'
-import { fuzzGateway } from './target.js'
+import { fuzzChannels } from './channels.js'
+import { fuzzGateway, fuzzSecure, type GatewayReport } from './target.js'
 
-// npm run fuzz: random and mutated requests on every route, and random bytes, against a gateway of its own.
+// npm run fuzz: random and mutated requests on every route, and random bytes, against a gateway of its own; a fifth as many over
+// TLS (handshakes, HTTP/1.1, frames of HTTP/2), and a fifth as many messages on the channels of a gateway's Redis.
 const { values } = parseArgs({
   options: { requests: { type: 'string', default: '100000' }, seed: { type: 'string' } },
 })
@@ -15,22 +17,48 @@ if (!Number.isSafeInteger(requests) || requests < 1 || !Number.isSafeInteger(see
 }
 
 const scope = new Scope()
+let isGood = true
 try {
-  console.log(`${requests} requests, seed ${seed}`)
-  const startedAt = performance.now()
-  const report = await fuzzGateway(scope, requests, seed, sent => {
-    if (sent % 10_000 === 0) console.log(`${sent} sent`)
-  })
-  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
-  console.log(`${report.sent} sent in ${seconds} s; answers by status (0: none):`, report.statuses)
-  console.log(`memory grew by ${(report.growthBytes / 1_048_576).toFixed(1)} MiB; ${report.open} streams left open`)
-  for (const { what, seed, index, sent, answer } of report.violations) {
-    console.log(`\nVIOLATION (seed ${seed}, case ${index}): ${what}\n  sent   ${sent}\n  answer ${answer}`)
-  }
-  for (const problem of report.problems) console.log(`PROBLEM: ${problem}`)
-  const isGood = report.violations.length === 0 && report.problems.length === 0
+  await run('requests', requests, () => fuzzGateway(scope, requests, seed, progress))
+  await run('cases over TLS', share(), () => fuzzSecure(scope, share(), seed, progress))
+  const { sent, growthBytes, problems } = await fuzzChannels(scope, share(), seed)
+  console.log(`${sent} messages on the channels; memory grew by ${mebibytes(growthBytes)}`)
+  tell(problems)
   console.log(isGood ? 'no crash, no hang, no 5xx, no echoed secret' : 'failed')
   process.exitCode = isGood ? 0 : 1
 } finally {
   await scope.close()
+}
+
+async function run(what: string, count: number, fuzz: () => Promise<GatewayReport>): Promise<void> {
+  console.log(`${count} ${what}, seed ${seed}`)
+  const startedAt = performance.now()
+  const report = await fuzz()
+  const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
+  console.log(`${report.sent} sent in ${seconds} s; answers by status (0: none):`, report.statuses)
+  console.log(`memory grew by ${mebibytes(report.growthBytes)}; ${report.open} streams left open`)
+  for (const { what, seed, index, sent, answer } of report.violations) {
+    isGood = false
+    console.log(`\nVIOLATION (seed ${seed}, case ${index}): ${what}\n  sent   ${sent}\n  answer ${answer}`)
+  }
+  tell(report.problems)
+}
+
+function tell(problems: readonly string[]): void {
+  for (const problem of problems) {
+    isGood = false
+    console.log(`PROBLEM: ${problem}`)
+  }
+}
+
+function progress(sent: number): void {
+  if (sent % 10_000 === 0) console.log(`${sent} sent`)
+}
+
+function share(): number {
+  return Math.ceil(requests / 5)
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 1_048_576).toFixed(1)} MiB`
 }

@@ -1,10 +1,13 @@
 import { fileURLToPath } from 'node:url'
+import { createAuthority, makeFolder, writePair } from '../helpers/certificate.js'
 import { waitFor } from '../helpers/deadline.js'
 import { type Gateway, type LogLine, startGateway } from '../helpers/gateway.js'
 import { seconds, signWithSecret } from '../helpers/issuer.js'
 import type { Owner } from '../helpers/scope.js'
 import { cases, type Secrets } from './cases.js'
 import { type FuzzReport, fuzz } from './fuzz.js'
+import { http2Cases } from './http2.js'
+import { handshakes } from './tls.js'
 
 const PROBE = fileURLToPath(new URL('probe.js', import.meta.url))
 const SECRET = 'a secret of at least thirty-two characters'
@@ -13,6 +16,7 @@ const JOBS = 'fuzz-jobs-key-0123456789'
 // What a run may leave behind: remembered keys, rooms and tickets, all of them bounded.
 const MAX_GROWTH_BYTES = 24 * 1_048_576
 const WARM_UP = 2_000
+const SECURE_WARM_UP = 300
 
 /** What a run against a gateway found. */
 export interface GatewayReport extends FuzzReport {
@@ -23,6 +27,21 @@ export interface GatewayReport extends FuzzReport {
   readonly problems: readonly string[]
 }
 
+const ENV = {
+  JWT_SECRET: SECRET,
+  API_KEYS: `root=${ROOT},jobs=${JOBS}|session:*`,
+  AUTH_COOKIE: 'session',
+  CORS_ORIGINS: 'https://app.example',
+  HISTORY_SIZE: '8',
+  MAX_EVENT_BYTES: '4096',
+  MAX_CONNECTIONS_PER_USER: '1000',
+}
+
+/** Starts a gateway with every kind of credential and `env`, which can be asked what memory it uses. */
+export function startTarget(owner: Owner, env: Record<string, string> = {}): Promise<Gateway> {
+  return startGateway(owner, { ...ENV, ...env }, { nodeArgs: ['--expose-gc', '--import', PROBE] })
+}
+
 /** Starts a gateway with every kind of credential and fuzzes it; the gateway is gone with its owner. */
 export async function fuzzGateway(
   owner: Owner,
@@ -30,51 +49,105 @@ export async function fuzzGateway(
   seed: number,
   onProgress?: (sent: number) => void,
 ): Promise<GatewayReport> {
-  const gateway = await startGateway(
-    owner,
-    {
-      JWT_SECRET: SECRET,
-      API_KEYS: `root=${ROOT},jobs=${JOBS}|session:*`,
-      AUTH_COOKIE: 'session',
-      CORS_ORIGINS: 'https://app.example',
-      HISTORY_SIZE: '8',
-      MAX_EVENT_BYTES: '4096',
-      MAX_CONNECTIONS_PER_USER: '1000',
-    },
-    { nodeArgs: ['--expose-gc', '--import', PROBE] },
-  )
+  const gateway = await startTarget(owner)
   const secrets = await makeSecrets(gateway)
   const run = (requests: number, seed: number) =>
-    fuzz({
-      port: gateway.port,
-      cases: cases(secrets),
-      requests,
-      seed,
-      secrets: [SECRET, ROOT, JOBS, ...secrets.tokens],
-      ...(onProgress === undefined ? {} : { onProgress }),
-    })
-  const warmUp = await run(WARM_UP, seed - 1)
-  if (warmUp.violations.length > 0) return { ...warmUp, growthBytes: 0, open: 0, problems: [] }
+    fuzz({ ...targetOf(gateway, secrets), cases: cases(secrets), requests, seed, ...(onProgress && { onProgress }) })
+  return judged(
+    gateway,
+    secrets,
+    () => run(WARM_UP, seed - 1),
+    () => run(requests, seed),
+  )
+}
+
+/** The same over TLS: broken handshakes and plain HTTP on its port, HTTP/1.1, and frames of HTTP/2, a third of the cases each. */
+export async function fuzzSecure(
+  owner: Owner,
+  requests: number,
+  seed: number,
+  onProgress?: (sent: number) => void,
+): Promise<GatewayReport> {
+  const files = await writePair(await makeFolder(owner), createAuthority().issue('fuzz'))
+  const gateway = await startTarget(owner, { TLS_CERT: files.cert, TLS_KEY: files.key, ADMIN_PORT: '0' })
+  const secrets = { keys: [ROOT, JOBS], tokens: await makeTokens(), tickets: ['tkt_0123456789abcdef'] }
+  const plain = cases(secrets)
+  const wires = [
+    ['http', handshakes(plain)],
+    ['https', plain],
+    ['h2', http2Cases(secrets)],
+  ] as const
+  const run = async (requests: number, seed: number) => {
+    const reports: FuzzReport[] = []
+    for (const [wire, cases] of wires) {
+      const before = reports.reduce((sent, report) => sent + report.sent, 0)
+      reports.push(
+        await fuzz({
+          ...targetOf(gateway, secrets),
+          wire,
+          cases,
+          requests: Math.ceil(requests / wires.length),
+          seed,
+          ...(onProgress && { onProgress: (sent: number) => onProgress(before + sent) }),
+        }),
+      )
+    }
+    return merged(reports)
+  }
+  return judged(
+    gateway,
+    secrets,
+    () => run(SECURE_WARM_UP, seed - 1),
+    () => run(requests, seed),
+  )
+}
+
+function targetOf({ port }: Gateway, { tokens }: Secrets) {
+  return { port, secrets: [SECRET, ROOT, JOBS, ...tokens] }
+}
+
+function merged(reports: readonly FuzzReport[]): FuzzReport {
+  const statuses: Record<number, number> = {}
+  for (const report of reports) {
+    for (const [status, count] of Object.entries(report.statuses)) {
+      statuses[Number(status)] = (statuses[Number(status)] ?? 0) + count
+    }
+  }
+  const sent = reports.reduce((sum, report) => sum + report.sent, 0)
+  return { sent, statuses, violations: reports.flatMap(({ violations }) => violations) }
+}
+
+async function judged(
+  gateway: Gateway,
+  secrets: Secrets,
+  warmUp: () => Promise<FuzzReport>,
+  run: () => Promise<FuzzReport>,
+): Promise<GatewayReport> {
+  const first = await warmUp()
+  if (first.violations.length > 0) return { ...first, growthBytes: 0, open: 0, problems: [] }
   const before = await usedBytes(gateway)
-  const report = await run(requests, seed)
+  const report = await run()
+  return {
+    ...report,
+    ...(await aftermath(gateway, before, [SECRET, ROOT, JOBS, ...secrets.tokens, ...secrets.tickets])),
+  }
+}
+
+/** What a run left behind: memory beyond the bytes before it, open streams, secrets and errors in the log. */
+export async function aftermath(gateway: Gateway, usedBefore: number, secrets: readonly string[]) {
   const problems: string[] = []
-  if (!gateway.isRunning) return { ...report, growthBytes: 0, open: 0, problems: ['the gateway ended'] }
+  if (!gateway.isRunning) return { growthBytes: 0, open: 0, problems: ['the gateway ended'] }
   const open = await openStreams(gateway)
-  const growthBytes = (await usedBytes(gateway)) - before
+  const growthBytes = (await usedBytes(gateway)) - usedBefore
   if (open > 0) problems.push(`${open} streams are still open`)
   if (growthBytes > MAX_GROWTH_BYTES) problems.push(`memory grew by ${growthBytes} bytes`)
-  const secretsInLog = [SECRET, ROOT, JOBS, ...secrets.tokens, ...secrets.tickets]
-  if (secretsInLog.some(secret => gateway.output.includes(secret))) problems.push('a secret is in the log')
+  if (secrets.some(secret => gateway.output.includes(secret))) problems.push('a secret is in the log')
   const errors = gateway.logs.filter(({ level }) => level >= 50)
   if (errors.length > 0) problems.push(`the gateway logged errors: ${JSON.stringify(errors[0])}`)
-  return { ...report, growthBytes, open, problems }
+  return { growthBytes, open, problems }
 }
 
 async function makeSecrets({ url }: Gateway): Promise<Secrets> {
-  // Made in the future: the run revokes users, and goes on with the same tokens.
-  const iat = seconds(3_600)
-  const exp = seconds(7_200)
-  const tidings = { follow: ['session:*'], publish: ['session:*', 'user:{sub}'] }
   const tickets = await Promise.all(
     Array.from({ length: 20 }, async () => {
       const headers = { authorization: `Bearer ${ROOT}`, 'content-type': 'application/json' }
@@ -82,15 +155,23 @@ async function makeSecrets({ url }: Gateway): Promise<Secrets> {
       return ((await response.json()) as { ticket: string }).ticket
     }),
   )
-  const tokens = [
+  return { keys: [ROOT, JOBS], tokens: await makeTokens(), tickets }
+}
+
+async function makeTokens(): Promise<string[]> {
+  // Made in the future: the run revokes users, and goes on with the same tokens.
+  const iat = seconds(3_600)
+  const exp = seconds(7_200)
+  const tidings = { follow: ['session:*'], publish: ['session:*', 'user:{sub}'] }
+  return [
     await signWithSecret(SECRET, { sub: '42', iat, exp, tidings }),
     await signWithSecret(SECRET, { sub: '7', iat, exp }),
     await signWithSecret(SECRET, { sub: '42', exp: seconds(-60) }),
   ]
-  return { keys: [ROOT, JOBS], tokens, tickets }
 }
 
-async function usedBytes(gateway: Gateway): Promise<number> {
+/** What memory is really in use. */
+export async function usedBytes(gateway: Gateway): Promise<number> {
   const isMemory = (line: LogLine) => line.msg === 'memory'
   const seen = gateway.logs.filter(isMemory).length
   gateway.signal('SIGWINCH')
@@ -99,9 +180,9 @@ async function usedBytes(gateway: Gateway): Promise<number> {
 }
 
 // The sockets were reset; a moment later the gateway knows.
-async function openStreams({ url }: Gateway): Promise<number> {
+async function openStreams({ adminUrl }: Gateway): Promise<number> {
   const read = async () => {
-    const metrics = await (await fetch(`${url}/metrics`)).text()
+    const metrics = await (await fetch(`${adminUrl}/metrics`)).text()
     return Number(/^tidings_connections (\d+)$/m.exec(metrics)?.[1])
   }
   await waitFor(async () => (await read()) === 0, 5_000, 'all streams to be gone').catch(() => {})

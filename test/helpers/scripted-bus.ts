@@ -6,6 +6,7 @@ import type { Event } from '../../src/event.js'
 export interface Asked {
   readonly after: Cursor
   readonly rooms: readonly string[]
+  readonly limitBytes: number | undefined
   answer(page: Partial<Replay>): void
   fail(error: Error): void
 }
@@ -26,11 +27,11 @@ export class ScriptedBus implements Bus {
     throw new Error('a scripted bus does not publish')
   }
 
-  replay(after: Cursor, rooms: readonly string[]): Promise<Replay> {
+  replay(after: Cursor, rooms: readonly string[], limitBytes?: number): Promise<Replay> {
     return new Promise((resolve, reject) => {
       const answer = (page: Partial<Replay>) =>
         resolve({ events: [], lost: [], upTo: this.position ?? after, hasMore: false, ...page })
-      this.asked.push({ after, rooms, answer, fail: reject })
+      this.asked.push({ after, rooms, limitBytes, answer, fail: reject })
     })
   }
 

@@ -2,6 +2,7 @@ import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { type TidingsOptions, tidings } from '../../src/app.js'
 import { listen, post, startApp } from '../helpers/app.js'
+import { waitFor } from '../helpers/deadline.js'
 import { seconds, signWithSecret } from '../helpers/issuer.js'
 import { openStream, type StreamReader } from '../helpers/sse.js'
 
@@ -147,6 +148,115 @@ t.test('one stream can be ended by its id; its credential stays good', async t =
   t.notOk(other.destroyed)
   t.same(await remove(url, `/v1/connections/${connectionId}`), { ended: 0 })
   t.equal((await openStream(t, `${url}/v1/stream?token=${token}`)).status, 200)
+})
+
+const statusOf = async (t: Test, url: string, token: string) => {
+  const stream = await openStream(t, `${url}/v1/stream?token=${token}`)
+  if (stream.status !== 200) await stream.ended
+  return { status: stream.status, message: stream.status === 200 ? '' : String(JSON.parse(stream.raw).message), stream }
+}
+
+t.test('a token dated ahead of the clock, or in ms, is refused, and the reason says what to check', async t => {
+  const { url } = await startApp(t, OPTIONS)
+  for (const iat of [seconds(60), seconds(86_400), Date.now(), 1e300]) {
+    const { status, message } = await statusOf(t, url, await signWithSecret(SECRET, { sub: '42', iat }))
+    t.equal(status, 401)
+    t.match(message, /iat is ahead of the clock.*seconds, not in ms/)
+  }
+})
+
+t.test('a token whose issuer is some seconds ahead does not outlive a revocation', async t => {
+  const { url } = await startApp(t, OPTIONS)
+  const token = await signWithSecret(SECRET, { sub: '42', iat: seconds(4) })
+  const { stream } = await statusOf(t, url, token)
+  await stream.next('stream.open')
+  t.same(await remove(url, '/v1/users/42/connections'), { ended: 1 })
+  t.match(await closeOf(stream), { reason: 'revoked' })
+  t.match(await statusOf(t, url, token), { status: 401, message: /revoked/ })
+  // Of 32 bytes in base64url the last character has two bits that say nothing.
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+  const last = alphabet.indexOf(token.at(-1)!)
+  for (const bits of [1, 2, 3]) {
+    const rewritten = `${token.slice(0, -1)}${alphabet[last ^ bits]}`
+    t.equal(
+      (await statusOf(t, url, rewritten)).status,
+      401,
+      'nor does the same token with its signature written otherwise',
+    )
+  }
+})
+
+t.test('a token that was refused for its date does not outlive a revocation when its date has come', async t => {
+  const { url } = await startApp(t, OPTIONS)
+  const iat = seconds(7)
+  const token = await signWithSecret(SECRET, { sub: '42', iat })
+  t.match(await statusOf(t, url, token), { status: 401, message: /iat is ahead/ })
+  t.same(await remove(url, '/v1/users/42/connections'), { ended: 0 })
+  const isOfAge = async () => {
+    const { status, message } = await statusOf(t, url, token)
+    return !message.includes('iat is ahead') && `${status} ${message}`
+  }
+  t.match(await waitFor(isOfAge, 15_000, 'its date'), /^401 .*revoked/)
+  const other = await signWithSecret(SECRET, { sub: '42', iat: seconds(1) })
+  t.equal((await statusOf(t, url, other)).status, 200, 'one that nobody has shown before counts by its date')
+})
+
+t.test('a token that lives longer than TOKEN_MAX_LIFE_MS is refused by that name', async t => {
+  const { url } = await startApp(t, { ...OPTIONS, tokenMaxLifeMs: 90_000_000 })
+  const open = async (exp: number) => statusOf(t, url, await signWithSecret(SECRET, { sub: '42', exp }))
+  t.equal((await open(seconds(89_000))).status, 200)
+  t.match(await open(seconds(91_000)), { status: 401, message: /longer than 90000000 ms \(TOKEN_MAX_LIFE_MS\)/ })
+})
+
+t.test('an empty or made-up Last-Event-ID is no sign of coming back: it takes no stream over', async t => {
+  const { url } = await startApp(t, OPTIONS)
+  const ticket = await makeTicket(url, { userId: '42' })
+  const first = await withTicket(t, url, ticket)
+  await first.next('stream.open')
+  for (const [query, headers] of [
+    ['', { 'Last-Event-ID': '' }],
+    ['&last_event_id=', {}],
+    ['', { 'Last-Event-ID': 'made up' }],
+  ] as const) {
+    const second = await openStream(t, `${url}/v1/stream?ticket=${ticket}${query}`, { headers })
+    t.match(await closeOf(second), { reason: 'replaced' })
+  }
+  t.notOk(first.raw.includes('stream.close'))
+  const again = await openStream(t, `${url}/v1/stream?ticket=${ticket}&last_event_id=${first.lastEventId}`)
+  t.ok(await again.next('stream.open'), 'a position does, wherever it stands')
+  t.match(await closeOf(first), { reason: 'replaced' })
+})
+
+t.test('what cannot be a ticket is neither revoked nor looked for, and not quoted', async t => {
+  const { url } = await startApp(t, OPTIONS)
+  for (const text of ['anything', 'tkt_short', `tkt_${'A'.repeat(44)}`, `xxx_${'A'.repeat(43)}`]) {
+    const answer = (await remove(url, `/v1/tickets/${text}`)) as { code: string; message: string }
+    t.match(answer, { statusCode: 400, code: 'TIDINGS_INVALID_TICKET' })
+    t.notOk(answer.message.includes(text))
+    t.equal((await withTicket(t, url, text)).status, 401)
+  }
+  t.same(await remove(url, `/v1/tickets/tkt_${'A'.repeat(43)}`), { ended: 0 })
+})
+
+t.test("an application's viewer dated ahead counts as made when it was first seen", async t => {
+  const app = Fastify()
+  const issuedAt = Date.now() + 600_000
+  await app.register(tidings, {
+    authenticate: ({ headers }) => ({
+      userId: String(headers['x-user']),
+      kind: headers['x-user'] === 'root' ? 'server' : 'user',
+      publish: ['*'],
+      issuedAt,
+    }),
+  })
+  const { url } = await listen(t, app)
+  const open = () => openStream(t, `${url}/v1/stream`, { headers: { 'x-user': '42' } })
+  const stream = await open()
+  await stream.next('stream.open')
+  const response = await fetch(`${url}/v1/users/42/connections`, { method: 'DELETE', headers: { 'x-user': 'root' } })
+  t.same(await response.json(), { ended: 1 })
+  t.match(await closeOf(stream), { reason: 'revoked' })
+  t.equal((await open()).status, 401)
 })
 
 t.test('an application says who is behind a request, and narrows what they may do', async t => {

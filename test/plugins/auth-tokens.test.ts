@@ -94,9 +94,12 @@ t.test('what is wrong with a token is said, and nothing of the token', async t =
 t.test('a token of 100 KB is refused, in a header and in the URL', async t => {
   const { url } = await start(t)
   const token = 'A'.repeat(100_000)
-  const header = `GET /v1/stream HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${token}\r\n\r\n`
+  const header = `GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`
   t.match(await exchange(t, url, header), /^HTTP\/1\.1 431 /)
-  t.match(await exchange(t, url, `GET /v1/stream?token=${token} HTTP/1.1\r\nHost: a\r\n\r\n`), /^HTTP\/1\.1 431 /)
+  t.match(
+    await exchange(t, url, `GET /v1/stream?token=${token} HTTP/1.1\r\nHost: localhost\r\n\r\n`),
+    /^HTTP\/1\.1 431 /,
+  )
 })
 
 t.test('clocks may differ by five seconds', async t => {
@@ -197,5 +200,43 @@ t.test('keys that must not verify anything are refused at the start', async t =>
     ['-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----', /jwtPublicKey is no PEM public key/],
   ] as const) {
     await t.rejects(startApp(t, { jwtPublicKey }), { code: 'TIDINGS_INVALID_CONFIG', message })
+  }
+})
+
+t.test('a token of another kind opens nothing, though its issuer signed it with the same key', async t => {
+  const { issuer, url } = await start(t)
+  for (const typ of [undefined, 'JWT', 'jwt', 'at+jwt', 'AT+JWT', 'application/at+jwt', 'application/jwt']) {
+    const token = await issuer.sign(GOOD, typ === undefined ? {} : { typ })
+    t.match(await whoIs(t, url, token), { status: 200 }, String(typ))
+  }
+  for (const typ of ['logout+jwt', 'dpop+jwt', 'secevent+jwt', 'token-introspection+jwt', 'refresh', '']) {
+    const token = await issuer.sign(GOOD, { typ })
+    t.match(await whoIs(t, url, token), { status: 401, message: /typ must be none, JWT or at\+jwt/ }, typ)
+  }
+  for (const claims of [{ typ: 'Bearer' }, { typ: 'ID' }, { token_use: 'access' }, { type: 'employee' }, { typ: 7 }]) {
+    t.match(await whoIs(t, url, await issuer.sign({ ...GOOD, ...claims })), { status: 200 }, JSON.stringify(claims))
+  }
+  for (const claims of [
+    { typ: 'Refresh' },
+    { typ: 'Offline' },
+    { typ: 'Logout' },
+    { typ: 'RegistrationAccessToken' },
+    { typ: 'InitialAccessToken' },
+    { token_use: 'refresh' },
+    { token_type: 'refresh' },
+    { type: 'refresh_token' },
+  ]) {
+    const answer = await whoIs(t, url, await issuer.sign({ ...GOOD, ...claims }))
+    t.match(answer, { status: 401, message: /not made for access/ }, JSON.stringify(claims))
+  }
+})
+
+t.test('JWT_TYPE demands one type of token', async t => {
+  const { issuer, url } = await start(t, { jwtType: 'at+jwt' })
+  for (const typ of ['at+jwt', 'application/at+jwt']) {
+    t.match(await whoIs(t, url, await issuer.sign(GOOD, { typ })), { status: 200 }, typ)
+  }
+  for (const header of [{}, { typ: 'JWT' }, { typ: 'logout+jwt' }]) {
+    t.match(await whoIs(t, url, await issuer.sign(GOOD, header)), { status: 401, message: /JWT_TYPE/ })
   }
 })

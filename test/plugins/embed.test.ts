@@ -57,7 +57,7 @@ t.test('errors of Tidings routes carry their codes, whatever handler the applica
 })
 
 t.test('a prefix stands before every route', async t => {
-  const { url } = await embed(t, { prefix: '/sse' })
+  const { url } = await embed(t, { prefix: '/sse', with: ['health'] })
   t.equal((await post(`${url}/sse/v1/broadcast`, '{"type":"x"}')).status, 202)
   t.equal((await get(`${url}/sse/readyz`)).status, 200)
   t.equal((await get(`${url}/readyz`)).status, 404)
@@ -66,13 +66,39 @@ t.test('a prefix stands before every route', async t => {
 })
 
 t.test('groups of routes can be left out', async t => {
-  const { app, url } = await embed(t, { without: ['publish', 'health'] })
+  const { app, url } = await embed(t, { without: ['publish'] })
   t.equal((await post(`${url}/v1/broadcast`, '{"type":"x"}')).status, 404)
-  t.equal((await get(`${url}/readyz`)).status, 404)
   const stream = await openStream(t, `${url}/v1/stream?user=42`)
   await stream.next('stream.open')
   await app.tidings.emit('42', { type: 'x' })
   t.ok(await stream.next('x'))
+})
+
+t.test('probes and metrics are on the port of an application when it asks for them, and only then', async t => {
+  const statuses = async (options: Partial<TidingsOptions>) => {
+    const { url } = await embed(t, options)
+    const paths = ['/livez', '/readyz', '/metrics']
+    return Promise.all(paths.map(async path => (await fetch(url + path)).status))
+  }
+  t.same(await statuses({}), [404, 404, 404])
+  t.same(await statuses({ with: ['health'] }), [200, 200, 404])
+  t.same(await statuses({ with: ['metrics'] }), [404, 404, 200])
+  t.same(await statuses({ with: ['health', 'metrics'] }), [200, 200, 200])
+})
+
+t.test('a group of routes that does not exist, or is asked for the wrong way, is refused by its name', async t => {
+  for (const [options, message] of [
+    [{ without: ['health'] }, /^without names 'health' but its groups are stream, publish, access$/],
+    [{ with: ['stream'] }, /^with names 'stream' but its groups are health, metrics$/],
+  ] as const) {
+    const app = Fastify()
+    // Safe: what a program without types would pass.
+    await t.rejects(async () => await app.register(tidings, options as never), {
+      code: 'TIDINGS_INVALID_CONFIG',
+      message,
+    })
+    await app.close()
+  }
 })
 
 t.test('a bad option is refused by its name when the plugin is registered', async t => {
@@ -102,4 +128,75 @@ t.test('the application closes while streams are open, and its own close hooks s
   t.ok(performance.now() - startedAt < 5_000)
   t.ok(ran)
   for (const stream of streams) t.equal(await stream.ended, 'end')
+})
+
+t.test('an application is asked about every request, whatever credentials of its own that brings', async t => {
+  const seen: unknown[] = []
+  const { url } = await embed(t, {
+    authenticate: ({ headers }) => {
+      seen.push(headers.authorization ?? headers['x-api-key'] ?? headers['x-session'])
+      return { userId: '42', publish: ['*'] }
+    },
+  })
+  for (const headers of [
+    { authorization: 'Basic cm9vdDpyb290' },
+    { authorization: 'Session 7 of 9' },
+    { authorization: '' },
+    { 'x-api-key': '' },
+    { 'x-session': 'abc' },
+  ]) {
+    const type = { 'content-type': 'application/json' }
+    t.equal((await post(`${url}/v1/rooms/hub/events`, '{"type":"a"}', { ...type, ...headers })).status, 202)
+    const stream = await openStream(t, `${url}/v1/stream?token=of-its-own`, { headers })
+    t.equal(stream.status, 200)
+    stream.close()
+  }
+  t.equal(seen.length, 10)
+  t.same(seen.slice(0, 2), ['Basic cm9vdDpyb290', 'Basic cm9vdDpyb290'])
+  t.equal((await get(`${url}/v1/stream?ticket=`)).status, 401, 'only tickets are ours')
+  t.equal(seen.length, 10, 'and the application is not asked about those')
+})
+
+t.test('what a browser adds by itself publishes nothing for a page of another origin', async t => {
+  const { url } = await embed(t, {
+    corsOrigins: ['https://app.example'],
+    authenticate: ({ headers }) =>
+      headers.cookie || headers.authorization || headers['x-api-key'] || headers['x-session']
+        ? { userId: '42', publish: ['*'], follow: ['*'] }
+        : null,
+  })
+  const publish = async (headers: Record<string, string>) => {
+    const all = { 'content-type': 'application/json', ...headers }
+    const { status, body } = await post(`${url}/v1/rooms/hub/events`, '{"type":"a"}', all)
+    return status === 403 ? body.code : status
+  }
+  const cookie = { cookie: 'sid=1' }
+  const basic = { authorization: 'Basic cm9vdDpyb290' }
+  const evil = { origin: 'https://evil.example' }
+  const forged = 'TIDINGS_ORIGIN_FORBIDDEN'
+  for (const [headers, expected] of [
+    [{ ...cookie, ...evil }, forged],
+    [{ ...cookie, origin: 'null' }, forged],
+    [{ ...cookie, origin: `${url}1` }, forged],
+    [{ ...cookie, 'sec-fetch-site': 'cross-site' }, forged],
+    [{ ...cookie, 'sec-fetch-site': 'same-site' }, forged],
+    [{ ...basic, ...evil }, forged],
+    [{ ...cookie, ...basic, 'sec-fetch-site': 'cross-site' }, forged],
+    [{ ...cookie, origin: 'https://app.example' }, 202],
+    [{ ...cookie, origin: 'https://app.example', 'sec-fetch-site': 'cross-site' }, 202],
+    [{ ...cookie, origin: url, 'sec-fetch-site': 'same-origin' }, 202],
+    [{ ...cookie, 'sec-fetch-site': 'same-origin' }, 202],
+    [{ ...cookie, 'sec-fetch-site': 'none' }, 202],
+    [cookie, 202],
+    [basic, 202],
+    [{ ...cookie, ...evil, authorization: 'Bearer x' }, 202],
+    [{ ...cookie, ...evil, 'x-api-key': 'x' }, 202],
+    [{ ...evil, 'x-session': 'x' }, 202],
+  ] as const) {
+    t.equal(await publish(headers), expected, JSON.stringify(headers))
+  }
+  for (const path of ['/v1/users/42/connections', '/v1/connections/1']) {
+    const answer = await fetch(url + path, { method: 'DELETE', headers: { ...cookie, ...evil } })
+    t.match(await answer.json(), { code: forged }, path)
+  }
 })

@@ -55,28 +55,12 @@ t.test('new streams over the rate are told `overloaded` in the stream, and when 
   }
 })
 
-t.test(
-  'in open mode the address counts, because users are only said; TRUST_PROXY decides whose word it is',
-  async t => {
-    const open = async (url: string, user: string, forwarded: string) => {
-      const headers = { 'X-Forwarded-For': forwarded }
-      const stream = await openStream(t, `${url}/v1/stream?user=${user}`, { headers })
-      return (await stream.next()).type
-    }
-    const { url: trusting } = await startApp(t, { rateLimitConnect: 1, trustProxy: '127.0.0.0/8' })
-    t.equal(await open(trusting, '1', '192.0.2.1'), 'stream.open')
-    t.equal(await open(trusting, '2', '192.0.2.1'), 'stream.close')
-    t.equal(await open(trusting, '3', '192.0.2.2'), 'stream.open')
-    t.equal(
-      await open(trusting, '4', '198.51.100.9, 192.0.2.2'),
-      'stream.close',
-      'what a client claims before the proxy',
-    )
-    const { url: wary } = await startApp(t, { rateLimitConnect: 1 })
-    t.equal(await open(wary, '1', '192.0.2.1'), 'stream.open')
-    t.equal(await open(wary, '2', '192.0.2.2'), 'stream.close')
-  },
-)
+t.test('in open mode the address counts, because users are only said', async t => {
+  const { url } = await startApp(t, { rateLimitConnect: 1 })
+  const open = async (user: string) => (await (await openStream(t, `${url}/v1/stream?user=${user}`)).next()).type
+  t.equal(await open('1'), 'stream.open')
+  t.equal(await open('2'), 'stream.close')
+})
 
 t.test('a user, and a replica, have a bounded number of streams', async t => {
   const { url } = await startApp(t, { maxConnectionsPerUser: 2, maxConnections: 3 })
@@ -120,9 +104,9 @@ t.test('clients that send their headers or their body drop by drop are cut; an o
     })
   }
   const body =
-    'POST /v1/broadcast HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 50000\r\n\r\n'
+    'POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50000\r\n\r\n'
   const [headers, bodies] = await Promise.all([
-    slowly('GET /v1/stream?user=1 HTTP/1.1\r\nHost: a\r\n', 'X: 1\r\n'),
+    slowly('GET /v1/stream?user=1 HTTP/1.1\r\nHost: localhost\r\n', 'X: 1\r\n'),
     slowly(body, ' '),
   ])
   // Without a status, because EventSource never comes back from one.
@@ -136,13 +120,13 @@ t.test('clients that send their headers or their body drop by drop are cut; an o
 
 t.test('headers beyond what Node takes are refused', async t => {
   const { url } = await startApp(t)
-  const head = `GET /livez HTTP/1.1\r\nHost: a\r\n${'X-A: 0123456789\r\n'.repeat(3_000)}\r\n`
+  const head = `GET /livez HTTP/1.1\r\nHost: localhost\r\n${'X-A: 0123456789\r\n'.repeat(3_000)}\r\n`
   t.match(await exchange(t, url, head), /^HTTP\/1\.1 431 /)
 })
 
 t.test('a stream request with a body is refused: the end of its reader would go unnoticed', async t => {
   const { app, url } = await startApp(t)
-  const head = 'GET /v1/stream?user=1 HTTP/1.1\r\nHost: a\r\n'
+  const head = 'GET /v1/stream?user=1 HTTP/1.1\r\nHost: localhost\r\n'
   const body = 'x'.repeat(200_000)
   for (const request of [
     `Content-Length: 200000\r\n\r\n${body}`,

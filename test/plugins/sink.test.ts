@@ -4,6 +4,7 @@ import { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
 import { type Sink, sinkOf } from '../../src/sink.js'
 import { waitFor } from '../helpers/deadline.js'
+import { collectGarbage } from '../helpers/garbage.js'
 
 // More than the kernel takes on both sides of a loopback connection.
 const FRAMES = 400
@@ -110,6 +111,28 @@ for (const [kind, wrap] of [
     sink.write(Buffer.from('next'))
     await waitFor(() => sink.queuedBytes === 0, 10_000, 'the next write to leave')
     await waitFor(() => received === FRAMES * FRAME_BYTES + 4, 10_000, 'the next write at the peer')
+  })
+
+  t.test(`${kind}: small frames that wait take no more memory than they have bytes, and arrive in order`, async t => {
+    const { sink, peer } = await link(t, wrap)
+    stuff(sink)
+    const waiting = sink.queuedBytes
+    const count = 200_000
+    collectGarbage()
+    const before = process.memoryUsage()
+    for (let n = 0; n < count; n++) sink.write(Buffer.from(`${String(n).padStart(9, '0')}\n`))
+    t.equal(sink.queuedBytes, waiting + count * 10)
+    collectGarbage()
+    const after = process.memoryUsage()
+    const grown = after.heapUsed + after.external - before.heapUsed - before.external
+    t.ok(grown < 3 * count * 10, `${grown} bytes for ${count * 10}`)
+    sink.end(Buffer.from('end\n'))
+    const bytes = await readAll(peer)
+    t.equal(bytes.length, FRAMES * FRAME_BYTES + count * 10 + 4)
+    const rest = bytes.subarray(FRAMES * FRAME_BYTES)
+    for (let n = 0; n < count; n++) {
+      if (rest.toString('latin1', n * 10, n * 10 + 9) !== String(n).padStart(9, '0')) return t.fail(`frame ${n}`)
+    }
   })
 
   t.test(

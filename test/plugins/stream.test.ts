@@ -25,7 +25,7 @@ function exchange(t: Test, url: string, request: string, until?: string): Promis
   })
 }
 
-const GET = 'GET /v1/stream?user=42 HTTP/1.1\r\nHost: tidings\r\n'
+const GET = 'GET /v1/stream?user=42 HTTP/1.1\r\nHost: localhost\r\n'
 const WITHOUT_TIMES = /"connectionId":"[0-9a-f-]{36}"/
 
 t.test('a stream, byte by byte: head, stream.open, an event, a string of lines', async t => {
@@ -175,7 +175,7 @@ t.test('HEAD opens no stream', async t => {
 t.test('a request sent along with that of a stream ends the connection; what is sent later is dropped', async t => {
   const { app, url } = await startApp(t)
   const post =
-    'POST /v1/broadcast HTTP/1.1\r\nHost: tidings\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"type":"x"}'
+    'POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"type":"x"}'
   for (const second of [`${GET}\r\n`, post])
     t.notMatch(await exchange(t, url, `${GET}\r\n${second}`), /event: x|HTTP.*HTTP/s)
   await waitFor(() => app.tidings.connections.size === 0, 5_000, 'the end of those streams')

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { checkOptions, isLoopback, readConfig, VARIABLES } from '../../src/config.js'
+import { isLoopback } from '../../src/auth/loopback.js'
+import { checkOptions, readConfig, shownValueOf, VARIABLES } from '../../src/config.js'
 
 /** The problems of an environment, one a line. */
 function problemsOf(env: Record<string, string>): string[] {
@@ -136,3 +137,48 @@ t.test(
     t.equal(checkOptions({ host: '0.0.0.0' }).host, '0.0.0.0', 'where an application embeds it, that is its own affair')
   },
 )
+
+t.test('what is put into the wrong variable, or the wrong way, is not quoted when it looks like a secret', async t => {
+  const pem = '-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIs3cret\n-----END PRIVATE KEY-----\n'
+  const inOneLine = pem.replaceAll('\n', '\\n')
+  const raw = 'MC4CAQAwBQYDK2VwBCIEIs3cretMC4CAQAwBQYDK2VwBCIEI'
+  const tls = { TLS_CERT: '/nowhere/cert.pem' }
+  const cases: [Record<string, string>, RegExp][] = [
+    [{ ...tls, TLS_KEY: pem }, /^TLS_KEY holds a PEM but must be the path of a file with one$/],
+    [{ ...tls, TLS_KEY: inOneLine }, /^TLS_KEY holds a PEM/],
+    [{ TLS_CERT: pem, TLS_KEY: '/nowhere/key.pem' }, /^TLS_CERT holds a PEM/],
+    [{ JWT_PUBLIC_KEY: pem }, /^JWT_PUBLIC_KEY is a private key/],
+    [{ JWT_PUBLIC_KEY: raw }, /^JWT_PUBLIC_KEY is neither a PEM nor a file/],
+    [{ JWKS_URL: 'https://me:s3cret@issuer.example/keys' }, /^JWKS_URL holds a user or password/],
+    [{ JWKS_URL: 'https://s3cret@issuer.example/keys' }, /^JWKS_URL holds a user or password/],
+    [{ JWKS_URL: 'https://[s3cret/' }, /^JWKS_URL is no URL$/],
+    [{ JWKS_URL: 'me:s3cret@issuer.example' }, /^JWKS_URL is set to something but must be an http/],
+    [{ REDIS_PREFIX: 'redis://:s3cret@host {' }, /^REDIS_PREFIX is set to something but must be/],
+    [{ HOST: 'redis://:s3cret@host' }, /^HOST is set to something but must be/],
+    [{ TRUST_PROXY: 'http://me:s3cret@proxy' }, /^TRUST_PROXY is set to something but must be/],
+    [{ CORS_ORIGINS: 'https://me:s3cret@app.example/' }, /^CORS_ORIGINS is set to something but must be/],
+    [{ AUTH_COOKIE: pem, JWT_SECRET: 'x'.repeat(32) }, /^AUTH_COOKIE is set to something but must be/],
+    [{ LOG_LEVEL: pem }, /^LOG_LEVEL is set to something but must be/],
+    [{ PORT: 's3cret'.repeat(40) }, /^PORT is set to something but must be/],
+  ]
+  for (const [env, expected] of cases) {
+    const problems = problemsOf(env)
+    t.match(problems[0], expected)
+    t.notMatch(problems.join(), /s3cret/, Object.keys(env).join())
+  }
+})
+
+t.test('of a setting only what holds no secret is shown', async t => {
+  t.equal(shownValueOf('port', 3000), '3000')
+  t.equal(
+    shownValueOf('corsOrigins', ['https://a.example', 'https://b.example']),
+    'https://a.example,https://b.example',
+  )
+  t.equal(shownValueOf('tlsKey', '/etc/tls/tls.key'), '/etc/tls/tls.key')
+  t.equal(shownValueOf('tlsKey', 'tls.pem'), 'tls.pem')
+  t.equal(shownValueOf('tlsKey', 'MC4CAQAwBQYDK2VwBCIEI'), null)
+  t.equal(shownValueOf('jwksUrl', 'https://issuer.example/keys'), 'https://issuer.example/keys')
+  t.equal(shownValueOf('jwksUrl', 'https://issuer.example/keys?key=s3cret'), 'https://issuer.example/keys?...')
+  t.equal(shownValueOf('jwtPublicKey', '-----BEGIN PUBLIC KEY-----'), null)
+  t.equal(shownValueOf('redisUrl', 'redis://host'), null)
+})

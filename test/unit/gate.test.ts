@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Gate } from '../../src/bus/gate.js'
+import { Gate } from '../../src/gate.js'
 
 t.test('no more tasks run at once than the gate lets, all run in order, and a failure frees its place', async t => {
   const gate = new Gate(2)

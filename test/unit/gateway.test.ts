@@ -1,10 +1,9 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import type { Cursor } from '../../src/cursor.js'
 import { BusUnavailable } from '../../src/errors.js'
 import { type AttachRequest, Gateway, type GatewayOptions } from '../../src/gateway.js'
 import { waitFor } from '../helpers/deadline.js'
+import { collectGarbage } from '../helpers/garbage.js'
 import { eventAt, ScriptedBus } from '../helpers/scripted-bus.js'
 import { Sink } from '../helpers/sink.js'
 
@@ -18,26 +17,21 @@ async function start(t: Test, options: Partial<GatewayOptions> = {}, bus = new S
     log: silent,
     heartbeatMs: 25_000,
     connectionMaxAgeMs: 0,
-    maxConnections: 100,
-    maxConnectionsPerUser: 20,
+    maxConnections: 200,
+    maxConnectionsPerUser: 200,
     maxEventBytes: 65_536,
     queueLimitBytes: 1_048_576,
     ...options,
   })
   await gateway.start()
   t.teardown(() => gateway.close())
-  const open = (request: Partial<AttachRequest> = {}) => {
+  const open = ({ isStalled = false, ...request }: Partial<AttachRequest> & { isStalled?: boolean } = {}) => {
     const sink = new Sink()
+    if (isStalled) sink.stall()
     const connection = gateway.attach({ ...REQUEST, sink, ...request })
     return { sink, connection }
   }
   return { gateway, bus, open }
-}
-
-/** Node's own garbage collection, which is a function only in a context made after the flag. */
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
 }
 
 /** Lets everything that was set going by the last step happen. */
@@ -142,7 +136,11 @@ t.test('a backlog of many small events is sent without calling its reader slow',
   const all = Array.from({ length: 20_000 }, (_, n) => eventAt(n + 1))
   while (!connection.isEnded && sink.data.length < all.length) {
     const asked = bus.asked.shift()
-    asked?.answer({ events: all.slice(asked.after.seq), upTo: at(20_000) })
+    if (asked !== undefined) {
+      // A page as a bus makes it: the payload has up to 5 bytes, and what counts beside it 108.
+      const end = Math.min(all.length, asked.after.seq + Math.floor(asked.limitBytes! / 113))
+      asked.answer({ events: all.slice(asked.after.seq, end), upTo: at(end), hasMore: end < all.length })
+    }
     sink.stall()
     await settle()
     sink.flow()
@@ -277,3 +275,57 @@ t.test(
     t.same(sink.data, ['7', '15', '21'])
   },
 )
+
+/** A bus whose history has no end, read from memory: pages as large as asked for. */
+class EndlessBus extends ScriptedBus {
+  pages = 0
+
+  override replay(after: Cursor, _: readonly string[], limitBytes = 0): never {
+    this.pages++
+    const events = [eventAt(after.seq + 1, 'room', { data: `"${'x'.repeat(limitBytes)}"` })]
+    // Safe: a bus may answer at once.
+    return { events, lost: [], upTo: at(after.seq + 1), hasMore: true } as never
+  }
+}
+
+t.test('readers that wait for the rest of a long backlog hold none of it in the heap', async t => {
+  const bus = new EndlessBus()
+  bus.position = at(1_000)
+  const { open } = await start(t, {}, bus)
+  collectGarbage()
+  const before = process.memoryUsage().heapUsed
+  for (let n = 0; n < 200; n++) open({ after: at(0), isStalled: true })
+  await settle()
+  collectGarbage()
+  const grown = process.memoryUsage().heapUsed - before
+  t.ok(bus.pages >= 200 && bus.pages <= 400, `${bus.pages} pages were read`)
+  t.ok(grown < 200 * 20_000, `${Math.round(grown / 200)} bytes a reader, where a page has 131,072`)
+})
+
+t.test('long backlogs of many readers leave the event loop to others between a few pages', async t => {
+  const bus = new EndlessBus()
+  bus.position = at(1_000)
+  const { open } = await start(t, {}, bus)
+  for (let n = 0; n < 50; n++) open({ after: at(0) })
+  for (let turn = 0; turn < 20; turn++) {
+    const { pages } = bus
+    await new Promise(resolve => setImmediate(resolve))
+    t.ok(bus.pages - pages <= 8, `${bus.pages - pages} pages in a turn`)
+  }
+  t.ok(bus.pages > 100, 'and all go on')
+})
+
+t.test('when the bus is back, those who waited are served a few in a turn', async t => {
+  const bus = new EndlessBus()
+  bus.position = null
+  const { open } = await start(t, {}, bus)
+  for (let n = 0; n < 100; n++) open({ after: at(0) })
+  await settle()
+  t.equal(bus.pages, 0)
+  bus.position = at(1_000)
+  bus.subscriber.onReady()
+  t.equal(bus.pages, 0)
+  await new Promise(resolve => setImmediate(resolve))
+  await new Promise(resolve => setImmediate(resolve))
+  t.ok(bus.pages > 0 && bus.pages <= 24, `${bus.pages} pages in two turns`)
+})

@@ -34,6 +34,19 @@ t.test('100,000 users with 20 events of 400 bytes an hour get replicas, memory a
   t.ok(plan.maxConnections > plan.options.connectionsPerReplica, 'the target stays under the limit')
 })
 
+t.test('memory is that of streams, of their rooms, and of the readers that are behind', async t => {
+  const base = { users: 100_000, slowPercent: 0 }
+  const plan = planSizing(base)
+  const { maxConnections } = plan
+  const queueAndPage = 1_048_576 + 131_072
+  t.equal(planSizing({ ...base, slowPercent: 5 }).replicaMemoryBytes - plan.replicaMemoryBytes, 500 * queueAndPage)
+  t.equal(plan.replicaMemoryBoundBytes - plan.replicaMemoryBytes, maxConnections * queueAndPage)
+  const small = planSizing({ ...base, queueLimitBytes: 262_144 })
+  t.equal(small.replicaMemoryBoundBytes - small.replicaMemoryBytes, maxConnections * (262_144 + 65_536))
+  const rooms = planSizing({ ...base, ownRoomsPerConnection: 100 })
+  t.equal(rooms.replicaMemoryBytes - plan.replicaMemoryBytes, maxConnections * 70_000)
+})
+
 t.test('history is bounded by its size as well as by its age', async t => {
   const busy = planSizing({ users: 10, eventsPerUserHour: 100_000, bytes: 100, historySize: 50 })
   t.equal(busy.redis.eventsPerRoom, 50)
@@ -74,7 +87,8 @@ t.test('a plan reads as text', async t => {
       'gateway',
       '  replicas         36, 1 of them spare',
       '  MAX_CONNECTIONS  10000, autoscaling target 3500',
-      '  memory limit     384 MiB each (10 KiB a stream)',
+      '  memory limit     512 MiB each (10 KiB a stream, 1.1 MiB a reader that is behind: 1 %)',
+      '  memory bound     11 GiB each, with every reader behind: MAX_CONNECTIONS x (queue + page)',
       '  CPU              0.01 cores each at this load',
       '  descriptors      10240 each (ulimit -n)',
       'Redis',

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import t from 'tap'
 import type { Moved, RedisReader } from '../../src/bus/redis-reader.js'
 import { Subscription } from '../../src/bus/subscription.js'
@@ -21,6 +22,8 @@ function subscribe(follows = ['room'], followed: () => Iterable<string> = () => 
     lost: [] as string[],
     asked: 0,
     rooms: new Set(follows),
+    /** What events are handed to is broken. */
+    isBroken: false,
   }
   const moved = async (from: Cursor | null): Promise<Moved> => {
     server.asked++
@@ -45,7 +48,10 @@ function subscribe(follows = ['room'], followed: () => Iterable<string> = () => 
     // Safe: all of a reader that a subscription uses.
     reader: { moved, replay } as unknown as RedisReader,
     subscriber: {
-      onEvents: events => void told.push(...events.map(event => `${event.data}`)),
+      onEvents: events => {
+        if (server.isBroken) throw new Error('a fault of ours')
+        told.push(...events.map(event => `${event.data}`))
+      },
       onGap: (rooms, reason) => void told.push(`gap ${rooms} ${reason}`),
       onReady: () => void told.push('ready'),
       followedRooms: () => followed(),
@@ -202,3 +208,62 @@ t.test(
     }
   },
 )
+
+t.test('whatever comes on the channel, nothing throws, and the next event of the order is handed on', async t => {
+  const { subscription, told, troubles } = await live(0)
+  const events = (text: string) => Buffer.from(text)
+  const broken = [
+    Buffer.alloc(0),
+    events('E'),
+    events('E\n'),
+    events('5'),
+    events('"text"'),
+    events('E\nk\n1\n1000\n9007199254740991\nroom\ntick\n\n1\na'),
+    events('E\nk\n1\n1000\n2\nroom\ntick\n\n1\na'),
+    events('E\nk\n1\n1000\n1\nroom\ntick\n\n99\na'),
+    events('E\nk\n1\n1000\n1\nroom\ntick\n\n1\nab'),
+    events('E\nk\n1\n1000\n1\nroom\ntick\n\n-1\na'),
+    events('E\nk\n1\n1000\n1\n'),
+    events('E\nk\n99999999999999999999999\n1000\n1\nroom\ntick\n\n1\na'),
+    events('E\nnot an epoch\n1\n1000\n1\nroom\ntick\n\n1\na'),
+    events('B\nk\n99999999999999999999999\nmark 1'),
+    events('B\n\r\n5\nmark 1'),
+  ]
+  for (const each of broken) t.equal(subscription.take(each), null, each.toString())
+  t.equal(troubles.length, broken.length, 'each was told of')
+  t.ok(subscription.isLive)
+  subscription.take(message(1, ['next']))
+  t.same(told, ['next'])
+})
+
+t.test('random and mutated messages throw nothing and hand on nothing that is not whole', async t => {
+  const good = message(1, ['first', 'second'])
+  const mutated = fc
+    .array(fc.tuple(fc.nat(good.length), fc.nat(6), fc.uint8Array({ maxLength: 6 })), { minLength: 1, maxLength: 4 })
+    .map(changes =>
+      changes.reduce(
+        (bytes, [at, length, insert]) => Buffer.concat([bytes.subarray(0, at), insert, bytes.subarray(at + length)]),
+        good,
+      ),
+    )
+  const { subscription } = await live(0)
+  fc.assert(
+    fc.property(fc.oneof(mutated, fc.uint8Array({ maxLength: 200 }).map(Buffer.from)), bytes => {
+      subscription.take(bytes)
+    }),
+    { numRuns: 5_000 },
+  )
+  t.pass('nothing was thrown')
+})
+
+t.test('when events cannot be handed on, everyone is told of a gap and the rest goes on', async t => {
+  const { subscription, server, told, troubles } = await live(0)
+  server.isBroken = true
+  server.position = { epoch: 'k', seq: 1 }
+  subscription.take(message(1, ['lost']))
+  server.isBroken = false
+  await settle()
+  t.match(troubles, [{ message: 'a fault of ours' }])
+  subscription.take(message(2, ['next']))
+  t.same(told, ['gap null history', 'ready', 'next'])
+})

@@ -1,0 +1,23 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { SocketWatch } from '../src/http/socket-watch.js'
+
+const REPORT_MS = 10_000
+
+// For a server of our own: its sockets learn of a shutdown when it is announced, and what they sent before it closes is answered.
+async function sockets(app: FastifyInstance, { watch }: { watch: SocketWatch }): Promise<void> {
+  const { leaving } = app.tidings
+  leaving.addEventListener('abort', () => watch.leave())
+  // Behind the gateway's: streams have ended by then.
+  app.addHook('preClose', () => watch.close())
+  let reported = 0
+  const report = setInterval(() => {
+    const count = watch.evicted - reported
+    reported = watch.evicted
+    if (count > 0)
+      app.log.warn({ count }, 'sockets were cut: too many waited without a request, or too much was left unread')
+  }, REPORT_MS).unref()
+  app.addHook('onClose', async () => clearInterval(report))
+}
+
+export default fp(sockets, { name: 'tidings-sockets', fastify: '5.x', dependencies: ['tidings-gateway'] })

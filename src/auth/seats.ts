@@ -1,0 +1,133 @@
+import type { Writable } from 'node:stream'
+import type { Signals } from '../bus/signals.js'
+import type { Connection } from '../connection.js'
+import { Unauthorized } from '../errors.js'
+import type { Gateway } from '../gateway.js'
+import type { Log } from '../log.js'
+import type { Ticket, TicketStore } from './tickets.js'
+import type { Viewer } from './viewer.js'
+
+/** What seats are made of. */
+export interface SeatsOptions {
+  readonly gateway: Gateway
+  readonly tickets: TicketStore
+  readonly signals: Signals
+  readonly log: Log
+}
+
+/** A ticket that a connection uses. */
+export interface Seat {
+  readonly hash: string
+  readonly ticket: Ticket
+  readonly turn: number
+}
+
+type Taken = Seat & { readonly connection: Connection }
+type Ending = { readonly turn: number; readonly reason: 'replaced' | 'revoked'; readonly heardAt: number }
+
+const SYNC_AT_ONCE = 500
+// Endings of tickets that are remembered for connections which are just being made, and for a Redis that lost them.
+const REMEMBERED_ENDINGS = 1_000
+const LOST_AGAIN_MS = 600_000
+
+/** Connections of this replica that came with a ticket: one at a time for each, over all replicas. */
+export class Seats {
+  readonly #options: SeatsOptions
+  /** By the ticket's hash. */
+  readonly #taken = new Map<string, Taken>()
+  readonly #endings = new Map<string, Ending>()
+  #isClosed = false
+
+  constructor(options: SeatsOptions) {
+    this.#options = options
+  }
+
+  /** Gives nothing back any more: nobody could be told. Idempotent. */
+  close(): void {
+    this.#isClosed = true
+  }
+
+  /** As `Access.takeSeat`. */
+  async take(viewer: Viewer & { ticket: string }, connectionId: string, isReturning: boolean): Promise<Seat | null> {
+    const { tickets, signals } = this.#options
+    const { ticket: hash, userId, follow, issuedAt, expiresAt } = viewer
+    let taken = await tickets.take(hash, connectionId, isReturning)
+    if (taken.outcome === 'held') {
+      // A replica that died never gave it back: only an answer proves that somebody has it.
+      if ((await signals.send({ kind: 'probe-ticket', hash })) > 0) return null
+      taken = await tickets.take(hash, connectionId, true)
+    }
+    if (taken.outcome !== 'taken') throw ticketGone()
+    const { turn } = taken
+    if (turn > 1) this.#inBackground(signals.send({ kind: 'replace-ticket', hash, turn }), 'replacing a stream failed')
+    // Safe: a ticket says when it was made and when it ends.
+    return { hash, turn, ticket: { userId, follow, issuedAt: issuedAt!, expiresAt: expiresAt! } }
+  }
+
+  /** The connection uses the seat from now on, until its sink closes. */
+  sit(connection: Connection, seat: Seat, sink: Writable): void {
+    const { hash, turn } = seat
+    const { gateway } = this.#options
+    const other = this.#taken.get(hash)
+    // Two may come back at once: the later turn stays, in whatever order they sit down.
+    if (other !== undefined && other.turn > turn) {
+      gateway.disconnect(connection, 'replaced')
+      return
+    }
+    if (other !== undefined) gateway.disconnect(other.connection, 'replaced')
+    this.#taken.set(hash, { ...seat, connection })
+    sink.once('close', () => {
+      if (this.#taken.get(hash)?.connection === connection) this.#taken.delete(hash)
+      if (!this.#isClosed)
+        this.#inBackground(this.#options.tickets.leave(hash, connection.id), 'leaving a ticket failed')
+    })
+    // Ended between being taken and being used.
+    const ending = this.#endings.get(hash)
+    if (ending !== undefined && turn < ending.turn) gateway.disconnect(connection, ending.reason)
+  }
+
+  /** True while a stream of this replica uses the ticket. */
+  has(hash: string): boolean {
+    return this.#taken.get(hash)?.connection.isEnded === false
+  }
+
+  /** Ends the stream that uses the ticket in an earlier turn, now or in a moment; answers how many it was. */
+  end(hash: string, turn: number, reason: 'replaced' | 'revoked'): number {
+    if (this.#endings.size >= REMEMBERED_ENDINGS) this.#endings.delete(this.#endings.keys().next().value!)
+    // Signals of two replicas may come in any order.
+    const known = this.#endings.get(hash)
+    if (turn > (known?.turn ?? 0)) this.#endings.set(hash, { turn, reason, heardAt: performance.now() })
+    const seat = this.#taken.get(hash)
+    if (seat === undefined || seat.turn >= turn || seat.connection.isEnded) return 0
+    this.#options.gateway.disconnect(seat.connection, reason)
+    return 1
+  }
+
+  /** Looks up what was missed, and tells the store again what it may have lost. @throws AccessUnavailable */
+  async sync(): Promise<void> {
+    const since = performance.now() - LOST_AGAIN_MS
+    const revoked = [...this.#endings].filter(([, { reason, heardAt }]) => reason === 'revoked' && heardAt > since)
+    await inGroups(revoked, ([hash]) => this.#options.tickets.revoke(hash))
+    await inGroups([...this.#taken.values()], seat => this.#keep(seat))
+  }
+
+  async #keep({ hash, ticket, turn, connection }: Taken): Promise<void> {
+    const verdict = await this.#options.tickets.keep(hash, ticket, connection.id, turn)
+    if (verdict !== 'yours') this.#options.gateway.disconnect(connection, verdict)
+  }
+
+  #inBackground(work: Promise<unknown>, failure: string): void {
+    work.catch((error: unknown) => this.#options.log.warn({ err: error }, failure))
+  }
+}
+
+async function inGroups<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let i = 0; i < items.length; i += SYNC_AT_ONCE) await Promise.all(items.slice(i, i + SYNC_AT_ONCE).map(work))
+}
+
+/** A ticket that may not be used. */
+export function ticketGone(): Error {
+  return new Unauthorized(
+    'the ticket is not good here: it was not used within 60 s, its session is over, or it was revoked; ask for a new one',
+  )
+}

@@ -1,0 +1,92 @@
+/** The time that decides about credentials: when they were made, when they end, when their users were revoked. */
+export interface Clock {
+  /** Ms since 1970, whole. */
+  now(): number
+  /** The latest time that was read here, in ms since 1970: a clock that was set back a little is behind it. */
+  readonly latest: number
+  /** False while `now` can only guess. */
+  readonly isSet: boolean
+}
+
+/** A clock set back further than this is not made up for: whoever set it ahead by a year must be able to take that back. */
+export const MAX_STEP_BACK_MS = 300_000
+
+/** The process' own clock, for a gateway of a single process. */
+export class ProcessClock implements Clock {
+  readonly isSet = true
+  readonly #read: () => number
+  #latest = 0
+
+  /** `read` is in ms since 1970. */
+  constructor(read: () => number = Date.now) {
+    this.#read = read
+  }
+
+  get latest(): number {
+    return this.#latest
+  }
+
+  now(): number {
+    const now = Math.floor(this.#read())
+    if (now > this.#latest || now < this.#latest - MAX_STEP_BACK_MS) this.#latest = now
+    return now
+  }
+}
+
+// The monotonic clock of this machine and the clock of Redis may run apart by this share: 500 ppm, as far as NTP slews.
+const DRIFT = 5e-4
+
+/**
+ * The clock of Redis as this replica knows it, so that all replicas share one whatever their own clocks say. Each answer of Redis
+ * that holds its time sets it; between them the monotonic clock goes on, which nobody can set.
+ *
+ *   unset  no answer came so far: `now` is the process' clock, and nothing that depends on it may be decided
+ *   set    `now` is never ahead of Redis, and behind it by the way of the fastest answer; less exact while Redis is away
+ *
+ * Never ahead, because a token that counts as made in the past must have been made before any revocation that follows.
+ */
+export class RedisClock implements Clock {
+  readonly #monotonic: () => number
+  // Time of Redis less the monotonic clock, at most, and when that was found.
+  #offset = Number.NaN
+  #setAt = 0
+  #latest = 0
+
+  /** `monotonic` is in ms. */
+  constructor(monotonic: () => number = () => performance.now()) {
+    this.#monotonic = monotonic
+  }
+
+  get isSet(): boolean {
+    return !Number.isNaN(this.#offset)
+  }
+
+  get latest(): number {
+    return this.#latest
+  }
+
+  now(): number {
+    if (!this.isSet) return Date.now()
+    const monotonic = this.#monotonic()
+    const now = Math.floor(monotonic + this.#offsetAt(monotonic))
+    if (now > this.#latest || now < this.#latest - MAX_STEP_BACK_MS) this.#latest = now
+    return now
+  }
+
+  /** Redis answered `time` (ms since 1970, rounded down) to what was asked at `sentAt`, in ms of the monotonic clock. */
+  observe(time: number, sentAt: number): void {
+    if (!Number.isFinite(time)) return
+    const monotonic = this.#monotonic()
+    const least = time - monotonic
+    // One that was set back shows by answering less than it can have been when it was asked.
+    const known = this.isSet ? this.#offsetAt(monotonic) : Number.NEGATIVE_INFINITY
+    const isPossible = known <= time + 1 - sentAt
+    if (this.isSet) this.now()
+    this.#offset = isPossible ? Math.max(known, least) : least
+    this.#setAt = monotonic
+  }
+
+  #offsetAt(monotonic: number): number {
+    return this.#offset - (monotonic - this.#setAt) * DRIFT
+  }
+}

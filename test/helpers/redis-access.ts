@@ -1,0 +1,67 @@
+import { RedisSightings, RedisTickets } from '../../src/auth/redis-access.js'
+import { RedisRevocations } from '../../src/auth/redis-revocations.js'
+import { RedisClock } from '../../src/clock.js'
+import { RedisLink } from '../../src/redis/link.js'
+import { RedisNames } from '../../src/redis/names.js'
+import type { RedisServer } from './redis.js'
+import type { Owner } from './scope.js'
+
+/** What one replica shares about access, on a connection of its own. */
+export interface RedisAccess {
+  readonly link: RedisLink
+  readonly clock: RedisClock
+  readonly tickets: RedisTickets
+  readonly revocations: RedisRevocations
+  readonly sightings: RedisSightings
+  /** What was answered to each script so far. */
+  readonly answers: readonly unknown[]
+}
+
+/** Connects a replica's access to Redis; gone with its owner. */
+export async function connectAccess(
+  owner: Owner,
+  url: string,
+  prefix: string,
+  lifeMs = 86_400_000,
+): Promise<RedisAccess> {
+  const link = new RedisLink({ url })
+  owner.teardown(() => link.close())
+  link.connect({ subscriber: false })
+  await link.whenReady(10_000)
+  const answers: unknown[] = []
+  const run = link.run.bind(link)
+  link.run = async (...args) => {
+    const answer = await run(...args)
+    answers.push(answer)
+    return answer
+  }
+  const names = new RedisNames(prefix, 0)
+  const clock = new RedisClock()
+  return {
+    link,
+    clock,
+    answers,
+    tickets: new RedisTickets(link, names),
+    revocations: new RedisRevocations(link, names, clock, lifeMs),
+    sightings: new RedisSightings(link, names, clock),
+  }
+}
+
+/** Puts so many made-up users into the set of revocations, revoked from `since` on (ms since 1970), one a millisecond. */
+export async function fillRevocations(redis: RedisServer, key: string, count: number, since: number): Promise<void> {
+  const script = `
+    local sum = 0
+    for i = ARGV[1], ARGV[2] do
+      local at = tonumber(ARGV[3]) + i
+      local hash = i * 2654435761 % 2 ^ 32
+      redis.call('ZADD', KEYS[1], string.format('%.0f', at), string.format('%08x%08x', i, hash))
+      sum = (sum + at + i) % 2 ^ 40
+    end
+    local known = redis.call('ZSCORE', KEYS[1], 'sum')
+    sum = (sum + (known and -1 - known or 0)) % 2 ^ 40
+    redis.call('ZADD', KEYS[1], string.format('%.0f', -1 - sum), 'sum')`
+  for (let i = 1; i <= count; i += 10_000) {
+    const to = Math.min(count, i + 9_999)
+    await redis.command('EVAL', script, '1', key, `${i}`, `${to}`, `${since}`)
+  }
+}
