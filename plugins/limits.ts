@@ -149,6 +149,11 @@ function boundBodies(bodies: Bodies): Limits['bodies'] {
   return (request, reply, payload, done) => {
     const who = whoOf(request)
     let held = 0
+    const giveBack = () => {
+      payload.removeListener('data', count)
+      if (held > 0) bodies.release(who, held)
+      held = 0
+    }
     const count = (piece: Buffer | string) => {
       const bytes = Buffer.byteLength(piece) + PIECE_BYTES
       const allowed = bodies.take(who, bytes)
@@ -156,17 +161,15 @@ function boundBodies(bodies: Bodies): Limits['bodies'] {
         held += bytes
         return
       }
-      payload.removeListener('data', count)
+      const error = new BodiesTooLarge(shown(nameOf(request)), bodies.heldBy(who) + bytes, allowed)
+      // At once, so that of many bodies that come side by side one at least gets through.
+      giveBack()
       // To whoever reads the body it ends in an error, which becomes the answer. One that nobody reads holds nothing.
-      if (payload.listenerCount('error') === 0) return
-      payload.emit('error', new BodiesTooLarge(shown(nameOf(request)), bodies.heldBy(who) + bytes, allowed))
+      if (payload.listenerCount('error') > 0) payload.emit('error', error)
     }
     payload.on('data', count)
     // It was answered, or its publisher has left.
-    reply.raw.once('close', () => {
-      payload.removeListener('data', count)
-      if (held > 0) bodies.release(who, held)
-    })
+    reply.raw.once('close', giveBack)
     done(null, payload)
   }
 }

@@ -75,7 +75,7 @@ t.test('59 batches of 1,000 new rooms by one narrow publisher do not fill the bu
     const answers = []
     for (let n = 0; n < 59; n++) answers.push(await batch(who, 1_000, i => `session:${name}:${n}:${i}`))
     const passed = answers.filter(({ status }) => status === 202).length
-    t.ok(passed >= 3 && passed <= 5, `${passed} of 59`)
+    t.ok(passed >= 3 && passed <= 8, `${passed} of 59`)
     const refused = answers.at(-1)!
     t.match(refused, { status: 429, body: { code: 'TIDINGS_RATE_LIMITED' } })
     t.match(
@@ -128,10 +128,10 @@ t.test('in open mode, which is for this machine, only a limit that was chosen ho
   const { url } = await startApp(t)
   const body = JSON.stringify(Array.from({ length: 1_000 }, (_, n) => item(`room:${n}`)))
   for (let n = 0; n < 15; n++) t.equal((await post(`${url}/v1/events`, body)).status, 202)
-  const chosen = await startApp(t, { rateLimitPublish: 999 })
-  const answers = []
-  for (let n = 0; n < 3; n++) answers.push(await post(`${chosen.url}/v1/events`, body))
-  t.match(answers.at(-1), { status: 429, body: { message: /RATE_LIMIT_PUBLISH=999\) by '127\.0\.0\.1'/ } })
+  const chosen = await startApp(t, { rateLimitPublish: 10 })
+  t.equal((await post(`${chosen.url}/v1/events`, body)).status, 202)
+  const refused = await post(`${chosen.url}/v1/events`, body)
+  t.match(refused, { status: 429, body: { message: /RATE_LIMIT_PUBLISH=10\) by '127\.0\.0\.1'/ } })
 })
 
 t.test('0 is no limit', async t => {
