@@ -159,13 +159,17 @@ async function makeSecrets({ url }: Gateway): Promise<Secrets> {
 }
 
 async function makeTokens(): Promise<string[]> {
-  // Made in the future: the run revokes users, and goes on with the same tokens.
-  const iat = seconds(3_600)
   const exp = seconds(7_200)
   const tidings = { follow: ['session:*'], publish: ['session:*', 'user:{sub}'] }
   return [
-    await signWithSecret(SECRET, { sub: '42', iat, exp, tidings }),
-    await signWithSecret(SECRET, { sub: '7', iat, exp }),
+    await signWithSecret(SECRET, { sub: '42', exp, tidings }),
+    // The run revokes the users that it names; this one it does not.
+    await signWithSecret(SECRET, {
+      sub: 'never-revoked',
+      exp,
+      tidings: { ...tidings, publish: [...tidings.publish, 'user:42'] },
+    }),
+    await signWithSecret(SECRET, { sub: '7', exp }),
     await signWithSecret(SECRET, { sub: '42', exp: seconds(-60) }),
   ]
 }
