@@ -98,10 +98,7 @@ export async function buildApp(config: Config, log?: DestinationStream): Promise
   const watch = new SocketWatch(socketLimits(config.maxConnections))
   const app = Fastify(serverOptions(config, watch, certificate, log))
   const seeDocs = config.docs ? '; see /docs or /openapi.json for those there are' : ''
-  // Before a body is read: nobody makes the gateway hold bytes without a credential.
-  app.addHook('onRequest', (request, _, done) => {
-    done(request.is404 ? new NotFound(request.method, shown(withoutSecrets(request.url)), seeDocs) : undefined)
-  })
+  refuseUnknown(app, seeDocs)
   await app.register(errorsPlugin)
   if (config.docs) await app.register(openapiPlugin, { version })
   const probes: ProbeGroup[] = config.adminPort === undefined ? ['health', 'metrics'] : []
@@ -119,6 +116,7 @@ export async function buildAdminApp(app: FastifyInstance, config: Config): Promi
   const watch = new SocketWatch(socketLimits(config.maxConnections))
   const { logger: _, ...options } = serverOptions(config, watch, null)
   const admin = Fastify({ ...options, loggerInstance: app.log })
+  refuseUnknown(admin, '')
   // The same gateway and measurements, under the names that the plugins depend on.
   await admin.register(fp(async shared => void shared.decorate('tidings', app.tidings), { name: 'tidings-gateway' }))
   await admin.register(
@@ -130,6 +128,13 @@ export async function buildAdminApp(app: FastifyInstance, config: Config): Promi
   await admin.register(socketsPlugin, { watch })
   app.addHook('onClose', () => admin.close())
   return admin
+}
+
+// Before a body is read: nobody makes the gateway hold bytes without a credential.
+function refuseUnknown(app: FastifyInstance, seeDocs: string): void {
+  app.addHook('onRequest', (request, _, done) => {
+    done(request.is404 ? new NotFound(request.method, shown(withoutSecrets(request.url)), seeDocs) : undefined)
+  })
 }
 
 async function mount(app: FastifyInstance, options: TidingsOptions, isEmbedded: boolean): Promise<void> {
