@@ -11,12 +11,14 @@ const LIVEZ = fileURLToPath(new URL('livez.js', import.meta.url))
 /** Arguments of a gateway with a small heap that tells how long its event loop is held. */
 export const SMALL: GatewayOptions = { until: 'ready', nodeArgs: ['--max-old-space-size=128', '--import', PROBE] }
 
-/** A gateway with a small heap. */
-export function startVictim(owner: Owner, env: Record<string, string>): Promise<Gateway> {
-  return startGateway(owner, env, SMALL)
+/** A gateway with a small heap. What held its event loop until it was ready is forgotten. */
+export async function startVictim(owner: Owner, env: Record<string, string>): Promise<Gateway> {
+  const gateway = await startGateway(owner, env, SMALL)
+  await longestHoldMs(gateway)
+  return gateway
 }
 
-/** The longest time that the gateway's event loop was held by its own work, in ms. */
+/** The longest time that the gateway's event loop was held by its own work since this was last asked, in ms. */
 export async function longestHoldMs(gateway: Gateway): Promise<number> {
   const isHeld = ({ msg }: { msg: string }) => msg === 'held'
   const seen = gateway.logs.filter(isHeld).length
