@@ -43,7 +43,12 @@ export class RedisSignals implements Signals {
   listen(handler: SignalHandler): void {
     this.#handler = handler
     this.#link.subscribe(this.#channel, bytes => this.#take(bytes.toString('utf8')))
-    this.#link.onSubscribed(() => handler.onMissed())
+    // What was missed can be looked up once both connections are there.
+    const miss = () => {
+      if (this.#link.isReady && this.#link.isSubscriberReady) handler.onMissed()
+    }
+    this.#link.onSubscribed(miss)
+    this.#link.onReady(miss)
     this.#link.onUnsubscribed(() => handler.onCutOff())
   }
 

@@ -77,7 +77,8 @@ async function beginUpload(t: Test, port: number) {
     .on('data', text => {
       answer += text
     })
-  const head = 'POST /v1/broadcast HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n'
+  const head =
+    'POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n'
   socket.write(`${head}Content-Length: ${BODY.length}\r\n\r\n${BODY.slice(0, 5)}`)
   // That it says so shows that the request is there.
   await waitFor(() => answer.startsWith('HTTP/1.1 100'), 5_000, 'the request to be read')

@@ -93,6 +93,16 @@ function send(socket: Socket, bytes: string): Promise<void> {
   })
 }
 
+/** A part of a batch that has this many bytes. */
+function part(bytes: number): string {
+  const empty = '{"to":"session:a","type":"a","data":""},'
+  const items = Math.ceil(bytes / 60_000)
+  const padding = bytes - items * empty.length
+  const each = Math.floor(padding / items)
+  const sizes = Array.from({ length: items }, (_, n) => each + (n === 0 ? padding - each * items : 0))
+  return sizes.map(size => `{"to":"session:a","type":"a","data":"${'x'.repeat(size)}"},`).join('')
+}
+
 const SMALL_HEAP = { nodeArgs: ['--max-old-space-size=128'] }
 
 t.test('of 20 slow uploads of 8 MiB the first ones go on, the rest are refused, and others publish', async t => {
@@ -102,7 +112,7 @@ t.test('of 20 slow uploads of 8 MiB the first ones go on, the rest are refused, 
   for (let n = 0; n < 20; n++) {
     const each = await upload(t, gateway, NARROW, '/v1/events', `Content-Length: ${size}`)
     uploads.push(each)
-    for (let mib = 0; mib < 7; mib++) await send(each.socket, `${mib === 0 ? '[' : ' '}${' '.repeat(MIB - 1)}`)
+    for (let mib = 0; mib < 7; mib++) await send(each.socket, `${mib === 0 ? '[' : ' '}${part(MIB - 1)}`)
   }
   const refused = () => uploads.filter(({ answer }) => answer().startsWith('HTTP/1.1 503'))
   await waitFor(() => refused().length >= 19, 10_000, 'the uploads beyond the bound to be refused')
@@ -111,7 +121,7 @@ t.test('of 20 slow uploads of 8 MiB the first ones go on, the rest are refused, 
   t.match(refused()[0]!.answer(), /TIDINGS_BODIES_TOO_LARGE.*publisher 'jobs' has \d+ bytes .* at most 12582912 /)
   t.equal((await batch(gateway, ROOT, 1_000, () => 'hub')).status, 202, 'another publisher goes on')
   const kept = uploads.find(each => !refused().includes(each))!
-  await send(kept.socket, `${' '.repeat(MIB - 100)}{"to":"session:a","type":"a"}]`.padEnd(MIB))
+  await send(kept.socket, `${part(MIB - 100)}{"to":"session:a","type":"a"}]`.padEnd(MIB))
   await waitFor(() => kept.answer() !== '', 10_000, 'the first upload to be answered')
   t.match(kept.answer(), /^HTTP\/1\.1 202 /)
   t.equal((await batch(gateway, NARROW, 1_000, () => 'session:a')).status, 202, 'what it held was given back')
@@ -123,10 +133,11 @@ t.test('of several whole batches that come side by side, at least one gets throu
   for (let n = 0; n < 4; n++) {
     uploads.push(await upload(t, gateway, NARROW, '/v1/events', `Content-Length: ${8 * MIB}`))
   }
-  for (let part = 0; part < 31; part++) {
-    await Promise.all(uploads.map(({ socket }) => send(socket, (part === 0 ? '[' : '').padEnd(MIB / 4))))
+  for (let n = 0; n < 31; n++) {
+    await Promise.all(uploads.map(({ socket }) => send(socket, `${n === 0 ? '[' : ' '}${part(MIB / 4 - 1)}`)))
   }
-  for (const { socket } of uploads) await send(socket, '{"to":"session:a","type":"a"}]'.padEnd(MIB / 4))
+  for (const { socket } of uploads)
+    await send(socket, `${part(MIB / 4 - 100)}{"to":"session:a","type":"a"}]`.padEnd(MIB / 4))
   await waitFor(() => uploads.every(({ answer }) => answer() !== ''), 10_000, 'an answer to each')
   const statuses = uploads.map(({ answer }) => answer().slice(9, 12))
   t.ok(statuses.includes('202') && statuses.includes('503'), statuses.join())
