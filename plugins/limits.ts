@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RequestPayload } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter } from 'prom-client'
-import { ANY_ROOM, type Viewer } from '../src/auth/viewer.js'
+import { covers, type Viewer } from '../src/auth/viewer.js'
 import { type Config, ConfigSchema, type RateLimitName } from '../src/config.js'
 import { BodiesTooLarge, RateLimited } from '../src/errors.js'
 import { shown } from '../src/event.js'
@@ -62,6 +62,7 @@ interface Kind {
 }
 
 const LOG_INTERVAL_MS = 10_000
+const EVERY_USER = 'user:*'
 const SECOND = { windowMs: 1_000, within: 'within a second' }
 const MINUTE = { windowMs: 60_000, within: 'within a minute' }
 const KINDS: Record<Kind['name'], Kind> = {
@@ -183,9 +184,9 @@ function nameOf({ viewer: { kind, userId }, ip }: FastifyRequest): string {
   return kind === 'open' ? ip : userId
 }
 
-// Without patterns a key is the operator's own.
+// A server that may publish to every user begins as many rooms as there are users.
 function isUnbounded({ kind, publish }: Viewer): boolean {
-  return kind === 'server' && publish.includes(ANY_ROOM)
+  return kind === 'server' && covers(publish, EVERY_USER)
 }
 
 function addMetric({ tidingsMetrics }: FastifyInstance, refused: Readonly<Record<string, number>>): void {

@@ -134,6 +134,20 @@ t.test('in open mode, which is for this machine, only a limit that was chosen ho
   t.match(refused, { status: 429, body: { message: /RATE_LIMIT_PUBLISH=10\) by '127\.0\.0\.1'/ } })
 })
 
+t.test('a server that may publish to every user begins a room for each of them, whatever else it may', async t => {
+  const apiKeys = `mailer=${NARROW}|session:*|user:*,jobs=key-of-narrow-jobs|session:*|user:4*`
+  const { url } = await startApp(t, { apiKeys })
+  const batchAs = (key: string, round: number) =>
+    post(`${url}/v1/events`, JSON.stringify(Array.from({ length: 1_000 }, (_, n) => item(`user:4${round}-${n}`))), {
+      'content-type': 'application/json',
+      authorization: `Bearer ${key}`,
+    })
+  for (let round = 0; round < 6; round++) t.equal((await batchAs(NARROW, round)).status, 202, `round ${round}`)
+  const statuses = []
+  for (let round = 10; round < 16; round++) statuses.push((await batchAs('key-of-narrow-jobs', round)).status)
+  t.ok(statuses.includes(429), statuses.join())
+})
+
 t.test('0 is no limit', async t => {
   const { batch } = await start(t, { rateLimitPublish: 0, rateLimitRooms: 0 })
   for (let n = 0; n < 15; n++) t.equal((await batch(NARROW, 1_000, i => `session:${n}:${i}`)).status, 202)
