@@ -144,7 +144,9 @@ export class Access {
    */
   async revokeUser(userId: string): Promise<number> {
     const at = await this.#options.revocations.revoke(userId)
-    return this.#options.signals.send({ kind: 'revoke-user', userId, at })
+    // Not by the signal: this replica may hear none now, and would learn nothing new of it when it hears again.
+    const here = this.#revoke(userId, at)
+    return here + (await this.#options.signals.send({ kind: 'revoke-user', userId, at }))
   }
 
   /**
@@ -155,12 +157,13 @@ export class Access {
     if (!isTicket(ticket)) throw new InvalidTicket()
     const hash = hashTicket(ticket)
     await this.#options.tickets.revoke(hash)
-    return this.#options.signals.send({ kind: 'revoke-ticket', hash })
+    const here = this.#seats.end(hash, Number.POSITIVE_INFINITY, 'revoked')
+    return here + (await this.#options.signals.send({ kind: 'revoke-ticket', hash }))
   }
 
   /** Ends one stream wherever it is; resolves with how many (0 or 1). @throws AccessUnavailable */
-  disconnect(connectionId: string): Promise<number> {
-    return this.#options.signals.send({ kind: 'disconnect', connectionId })
+  async disconnect(connectionId: string): Promise<number> {
+    return this.#disconnectHere(connectionId) || this.#options.signals.send({ kind: 'disconnect', connectionId })
   }
 
   #onSignal(signal: Signal): number {

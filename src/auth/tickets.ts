@@ -51,10 +51,17 @@ export interface TicketStore {
   take(hash: string, connectionId: string, isReturning: boolean): Promise<Taken>
   /** The connection is over. */
   leave(hash: string, connectionId: string): Promise<void>
-  revoke(hash: string): Promise<void>
+  /** Resolves with whether it was good until then, as far as the store knew. */
+  revoke(hash: string): Promise<boolean>
   /** Whether a stream that is still open may stay, after news may have been missed. What the store lost is put back. */
-  keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<'yours' | 'replaced' | 'revoked'>
+  keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<Kept>
 }
+
+/**
+ * What became of the ticket of a stream that is open. `regained`: it is the stream's, but the store knew of an earlier turn
+ * only, whose stream may be open too.
+ */
+export type Kept = 'yours' | 'regained' | 'replaced' | 'revoked'
 
 /** A ticket must be used within this time. */
 export const FIRST_USE_MS = 60_000
@@ -145,25 +152,27 @@ export class MemoryTickets implements TicketStore {
     if (stored?.connectionId === connectionId) stored.connectionId = null
   }
 
-  async revoke(hash: string): Promise<void> {
+  async revoke(hash: string): Promise<boolean> {
     const stored = this.#stored(hash)
     if (stored !== undefined) {
+      const wasGood = !stored.isRevoked
       stored.isRevoked = true
-      return
+      return wasGood
     }
     this.#unknownRevoked.add(hash)
     if (this.#unknownRevoked.size > MAX_UNKNOWN_REVOKED) {
       this.#unknownRevoked.delete(this.#unknownRevoked.keys().next().value!)
     }
+    return false
   }
 
-  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number) {
+  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<Kept> {
     const stored = this.#stored(hash)
     if (stored?.isRevoked || this.#unknownRevoked.has(hash)) return 'revoked'
     if (stored !== undefined && stored.turn > turn) return 'replaced'
     if (stored?.turn === 0) this.#forgetUnused(hash, stored)
     this.#used.set(hash, { ticket, useBefore: ticket.expiresAt, connectionId, turn, isRevoked: false })
-    return 'yours'
+    return stored !== undefined && stored.turn < turn ? 'regained' : 'yours'
   }
 
   #stored(hash: string): Stored | undefined {
