@@ -233,7 +233,8 @@ t.test('publishers behind nginx get no error while a replica shuts down and come
   }
   // nginx keeps its connections: that they are there when the replica is told to stop is what this is about.
   await more(100)
-  const reader = new ResumingReader(t, `${gateways[0]!.url}/v1/stream?user=1`)
+  const headers = { authorization: `Bearer ${KEY}` }
+  const reader = new ResumingReader(t, `${gateways[0]!.url}/v1/stream?user=1`, { headers })
   await waitFor(() => reader.opens === 1, 5_000, 'a stream, so that the drain takes its time')
   t.equal(await gateways[0]!.stop(), 0)
   await more(50)
