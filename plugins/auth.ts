@@ -138,7 +138,7 @@ function asOfNow(viewer: Viewer, clock: Clock): Viewer {
 }
 
 function builtIn(app: FastifyInstance, config: Config, access: Access): FindViewer {
-  if (isOpen(config)) return (_, request) => whoeverTheySay(request)
+  if (isOpen(config)) return (_, request) => whoeverTheySay(request, config.corsOrigins)
   const findKey = createKeyring(config.apiKeys === undefined ? [] : parseApiKeys(config.apiKeys).keys)
   const verify = tokenVerifierOf(app, config, access)
   const notAccepted = `send ${acceptedBy(config)}`
@@ -189,9 +189,8 @@ function tokenVerifierOf(
 }
 
 // Open mode: whoever the URL says, on this machine only.
-function whoeverTheySay(request: FastifyRequest): Viewer {
-  const { headers, socket } = request
-  const mark = outsiderMark({ headers, socket, httpVersion: request.raw.httpVersion })
+function whoeverTheySay(request: FastifyRequest, listed: readonly string[]): Viewer {
+  const mark = outsiderMark(request.raw, listed)
   if (mark !== null) throw new OpenToLoopback(mark)
   const { user = 'anonymous' } = request.query as { user?: unknown } // checked below
   return createViewer({ userId: userIn(user), kind: 'open', follow: [ANY_ROOM], publish: [ANY_ROOM] })

@@ -9,7 +9,7 @@ import { Freshness } from './freshness.js'
 import { isRevoked, type RevocationStore } from './revocations.js'
 import { type Seat, Seats, ticketGone } from './seats.js'
 import type { DateOf } from './sightings.js'
-import { hashTicket, isTicket, newTicket, type TicketStore } from './tickets.js'
+import { hashTicket, isTicket, newTicket, type TicketRequest, type TicketStore } from './tickets.js'
 import type { Viewer } from './viewer.js'
 
 /** What access is made of. */
@@ -95,9 +95,9 @@ export class Access {
   }
 
   /** Makes a ticket. @throws AccessUnavailable */
-  async createTicket(userId: string, follow: readonly string[], sessionMs: number): Promise<NewTicket> {
+  async createTicket(request: TicketRequest): Promise<NewTicket> {
     const ticket = newTicket()
-    const { expiresAt, useBefore } = await this.#options.tickets.make(hashTicket(ticket), { userId, follow, sessionMs })
+    const { expiresAt, useBefore } = await this.#options.tickets.make(hashTicket(ticket), request)
     return { ticket, expiresAt, useBefore }
   }
 
@@ -144,7 +144,9 @@ export class Access {
    */
   async revokeUser(userId: string): Promise<number> {
     const at = await this.#options.revocations.revoke(userId)
-    return this.#options.signals.send({ kind: 'revoke-user', userId, at })
+    // Not by the signal: this replica may hear none now, and would learn nothing new of it when it hears again.
+    const here = this.#revoke(userId, at)
+    return here + (await this.#options.signals.send({ kind: 'revoke-user', userId, at }))
   }
 
   /**
@@ -155,12 +157,13 @@ export class Access {
     if (!isTicket(ticket)) throw new InvalidTicket()
     const hash = hashTicket(ticket)
     await this.#options.tickets.revoke(hash)
-    return this.#options.signals.send({ kind: 'revoke-ticket', hash })
+    const here = this.#seats.end(hash, Number.POSITIVE_INFINITY, 'revoked')
+    return here + (await this.#options.signals.send({ kind: 'revoke-ticket', hash }))
   }
 
   /** Ends one stream wherever it is; resolves with how many (0 or 1). @throws AccessUnavailable */
-  disconnect(connectionId: string): Promise<number> {
-    return this.#options.signals.send({ kind: 'disconnect', connectionId })
+  async disconnect(connectionId: string): Promise<number> {
+    return this.#disconnectHere(connectionId) || this.#options.signals.send({ kind: 'disconnect', connectionId })
   }
 
   #onSignal(signal: Signal): number {

@@ -3,7 +3,11 @@ import type { IncomingHttpHeaders } from 'node:http'
 /** What of a request tells where it came from. */
 export interface Arrival {
   readonly headers: IncomingHttpHeaders
+  /** Names and values in turn, each line by itself. */
+  readonly rawHeaders: readonly string[]
   readonly httpVersion: string
+  /** The request target as it was sent. */
+  readonly url?: string | undefined
   /** The two ends of its connection; unknown on a Unix socket, which is of this machine. */
   readonly socket: { readonly localAddress?: string | undefined; readonly remoteAddress?: string | undefined }
 }
@@ -28,9 +32,10 @@ const PROXY_HEADERS = [
 /**
  * What shows that a request was not made on this machine for a name of this machine, in words; `null` when nothing does. A
  * proxy on this machine connects from loopback for the whole world, and a page of any site can give its own name the address
- * 127.0.0.1 (DNS rebinding): so what the request says counts as much as its connection.
+ * 127.0.0.1 (DNS rebinding): so what the request says counts as much as its connection. Pages of `listed` origins are welcome.
  */
-export function outsiderMark({ headers, httpVersion, socket }: Arrival): string | null {
+export function outsiderMark(arrival: Arrival, listed: readonly string[]): string | null {
+  const { headers, socket } = arrival
   for (const address of [socket.localAddress, socket.remoteAddress]) {
     if (address !== undefined && !isLoopback(address.replace(/^::ffff:/, ''))) {
       return 'the connection is not between loopback addresses'
@@ -41,12 +46,36 @@ export function outsiderMark({ headers, httpVersion, socket }: Arrival): string 
       return `the request came through a proxy (it has the header ${name})`
     }
   }
-  const names = [headers[':authority'], headers.host].filter(name => name !== undefined)
-  // HTTP/1.0 knows no Host, and no browser speaks it.
-  if (names.length === 0 && httpVersion !== '1.0') return 'the request does not say which host it is for'
-  return names.every(name => typeof name === 'string' && isLoopbackHost(name))
+  // nginx speaks it to what is behind it unless it is told otherwise, and gives it a Host of this machine and no header of its own.
+  if (arrival.httpVersion === '1.0') return 'the request is HTTP/1.0, as proxies send it; send HTTP/1.1'
+  const names = namesOf(arrival)
+  if (names.length === 0) return 'the request does not say which host it is for'
+  if (!names.every(isLoopbackHost))
+    return 'the Host header is not localhost, a name under .localhost, 127.0.0.1 or [::1]'
+  return pageMark(headers, listed)
+}
+
+// What the request says that it is for. A proxy may look at one of them, and pass on another.
+function namesOf({ headers, rawHeaders, url = '' }: Arrival): string[] {
+  const names = rawHeaders.filter((_, i) => i % 2 === 1 && /^(?:host|:authority)$/i.test(rawHeaders[i - 1]!))
+  if (names.length === 0 && headers.host !== undefined) names.push(headers.host)
+  const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1]
+  return authority === undefined ? names : [...names, authority]
+}
+
+// Proxies pass on what a browser says of the page that asks, even where they say nothing of themselves.
+function pageMark({ origin, referer }: IncomingHttpHeaders, listed: readonly string[]): string | null {
+  if (origin !== undefined && !listed.includes(origin) && !isOfThisMachine(origin)) {
+    return 'a page of another host asks for it (Origin)'
+  }
+  if (origin !== undefined || referer === undefined || isOfThisMachine(referer)) return null
+  return listed.some(each => referer === each || referer.startsWith(`${each}/`))
     ? null
-    : 'the Host header is not localhost, a name under .localhost, 127.0.0.1 or [::1]'
+    : 'a page of another host asks for it (Referer)'
+}
+
+function isOfThisMachine(url: string): boolean {
+  return URL.canParse(url) && isLoopbackHost(new URL(url).host)
 }
 
 /** True for addresses that only this machine can reach. */

@@ -6,6 +6,7 @@ import { loadScript, type RedisScript } from '../redis/script.js'
 import type { SightingStore } from './sightings.js'
 import {
   FIRST_USE_MS,
+  type Kept,
   MAX_SESSION_MS,
   type MadeTicket,
   type Taken,
@@ -51,15 +52,17 @@ export class RedisTickets implements TicketStore {
     await this.#run('leave', hash, [connectionId])
   }
 
-  async revoke(hash: string): Promise<void> {
-    await this.#run('revoke', hash, [hash, MAX_SESSION_MS])
+  async revoke(hash: string): Promise<boolean> {
+    const [, wasGood] = await this.#run('revoke', hash, [hash, MAX_SESSION_MS])
+    return wasGood === '1'
   }
 
-  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number) {
+  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<Kept> {
     const { userId, follow, issuedAt, expiresAt } = ticket
     const fields = [userId, JSON.stringify(follow), issuedAt, expiresAt]
     const [outcome] = await this.#run('keep', hash, [hash, ...fields, connectionId, turn])
-    return outcome === 'revoked' || outcome === 'replaced' ? outcome : 'yours'
+    // Safe: `keep` of tickets.lua answers with one of these.
+    return outcome as Kept
   }
 
   async #run(op: string, hash: string, args: readonly (string | number)[]): Promise<string[]> {

@@ -107,13 +107,23 @@ export class Seats {
   async sync(): Promise<void> {
     const since = performance.now() - LOST_AGAIN_MS
     const revoked = [...this.#endings].filter(([, { reason, heardAt }]) => reason === 'revoked' && heardAt > since)
-    await inGroups(revoked, ([hash]) => this.#options.tickets.revoke(hash))
+    await inGroups(revoked, ([hash]) => this.#revokeAgain(hash))
     await inGroups([...this.#taken.values()], seat => this.#keep(seat))
   }
 
+  // Where it was good again, another replica had put it back, whose stream of it is open.
+  async #revokeAgain(hash: string): Promise<void> {
+    const { tickets, signals } = this.#options
+    if (!(await tickets.revoke(hash))) return
+    this.#inBackground(signals.send({ kind: 'revoke-ticket', hash }), 'revoking a restored ticket failed')
+  }
+
   async #keep({ hash, ticket, turn, connection }: Taken): Promise<void> {
-    const verdict = await this.#options.tickets.keep(hash, ticket, connection.id, turn)
-    if (verdict !== 'yours') this.#options.gateway.disconnect(connection, verdict)
+    const { tickets, signals, gateway } = this.#options
+    const verdict = await tickets.keep(hash, ticket, connection.id, turn)
+    if (verdict === 'regained') {
+      this.#inBackground(signals.send({ kind: 'replace-ticket', hash, turn }), 'replacing a stream failed')
+    } else if (verdict !== 'yours') gateway.disconnect(connection, verdict)
   }
 
   #inBackground(work: Promise<unknown>, failure: string): void {

@@ -9,8 +9,8 @@
 --   find                                         returns { 'found', u, f, i, e } or { 'gone' }
 --   take    ARGV connection, '1' returning       returns { 'taken', turn }, { 'held' } or { 'gone' }
 --   leave   ARGV connection                      returns { 'ok' }
---   revoke  ARGV hash sessionMs                  returns { 'ok' }
---   keep    ARGV hash u f i e connection turn    returns { 'yours' }, { 'replaced' } or { 'revoked' }
+--   revoke  ARGV hash sessionMs                  returns { 'ok', 1 if it was good until then, else 0 }
+--   keep    ARGV hash u f i e connection turn    returns { 'yours' }, { 'regained' }, { 'replaced' } or { 'revoked' }
 
 local REMEMBERED_REVOKED = 10000
 
@@ -60,8 +60,7 @@ end
 
 if op == 'revoke' then
   if redis.call('EXISTS', key) == 1 then
-    redis.call('HSET', key, 'r', '1')
-    return { 'ok' }
+    return { 'ok', redis.call('HSET', key, 'r', '1') }
   end
   -- Not here, but a Redis that forgot it may be given it back by a replica that has its stream. All in one key and bounded:
   -- anybody with an API key can make up tickets.
@@ -70,7 +69,7 @@ if op == 'revoke' then
   redis.call('ZADD', KEYS[2], digits(at), ARGV[2])
   redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -REMEMBERED_REVOKED - 1)
   redis.call('PEXPIRE', KEYS[2], digits(session_ms))
-  return { 'ok' }
+  return { 'ok', 0 }
 end
 
 if op == 'keep' then
@@ -79,7 +78,7 @@ if op == 'keep' then
   if turn > tonumber(ARGV[8]) then return { 'replaced' } end
   redis.call('HSET', key, 'u', ARGV[3], 'f', ARGV[4], 'i', ARGV[5], 'e', ARGV[6], 'c', ARGV[7], 'n', ARGV[8])
   redis.call('PEXPIREAT', key, ARGV[6])
-  return { 'yours' }
+  return { turn >= 0 and turn < tonumber(ARGV[8]) and 'regained' or 'yours' }
 end
 
 return redis.error_reply('ERR unknown operation')

@@ -17,6 +17,8 @@ export interface TicketRequest {
   readonly follow: readonly string[]
   /** How long its session lasts. */
   readonly sessionMs: number
+  /** Who asks for it: whoever makes too many loses their own first. */
+  readonly maker?: string
 }
 
 /** When a ticket was made, when its session ends, and until when it must be used first: ms since 1970 by the shared clock. */
@@ -51,10 +53,17 @@ export interface TicketStore {
   take(hash: string, connectionId: string, isReturning: boolean): Promise<Taken>
   /** The connection is over. */
   leave(hash: string, connectionId: string): Promise<void>
-  revoke(hash: string): Promise<void>
+  /** Resolves with whether it was good until then, as far as the store knew. */
+  revoke(hash: string): Promise<boolean>
   /** Whether a stream that is still open may stay, after news may have been missed. What the store lost is put back. */
-  keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<'yours' | 'replaced' | 'revoked'>
+  keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<Kept>
 }
+
+/**
+ * What became of the ticket of a stream that is open. `regained`: it is the stream's, but the store knew of an earlier turn
+ * only, whose stream may be open too.
+ */
+export type Kept = 'yours' | 'regained' | 'replaced' | 'revoked'
 
 /** A ticket must be used within this time. */
 export const FIRST_USE_MS = 60_000
@@ -80,6 +89,7 @@ export function hashTicket(ticket: string): string {
 interface Stored {
   readonly ticket: Ticket
   readonly useBefore: number
+  readonly maker: string
   connectionId: string | null
   turn: number
   isRevoked: boolean
@@ -92,12 +102,14 @@ const MAX_UNKNOWN_REVOKED = 10_000
 
 /**
  * Tickets of a single process. Bounded, whoever asks for how many: past ten thousand unused ones or 16 Mi characters of rooms
- * the oldest unused go, past a hundred thousand used ones the oldest that nobody uses now.
+ * the oldest unused of the maker that has most of them go, past a hundred thousand used ones the oldest that nobody uses now.
  */
 export class MemoryTickets implements TicketStore {
   readonly #clock: Clock
   readonly #unused = new Map<string, Stored>()
   #unusedLength = 0
+  /** The unused ones of each maker, by hash, and their length; nobody who has none. */
+  readonly #makers = new Map<string, { readonly hashes: Set<string>; length: number }>()
   readonly #used = new Map<string, Stored>()
   /** Revoked without having been known, as in Redis. */
   readonly #unknownRevoked = new Set<string>()
@@ -106,19 +118,20 @@ export class MemoryTickets implements TicketStore {
     this.#clock = clock
   }
 
-  async make(hash: string, { userId, follow, sessionMs }: TicketRequest): Promise<MadeTicket> {
+  async make(hash: string, { userId, follow, sessionMs, maker = '' }: TicketRequest): Promise<MadeTicket> {
     const issuedAt = Math.floor(this.#clock.now())
     const expiresAt = issuedAt + sessionMs
     const useBefore = Math.min(issuedAt + FIRST_USE_MS, expiresAt)
     const ticket = { userId, follow, issuedAt, expiresAt }
-    this.#unused.set(hash, { ticket, useBefore, connectionId: null, turn: 0, isRevoked: false })
-    this.#unusedLength += lengthOf(ticket)
+    this.#addUnused(hash, { ticket, useBefore, maker, connectionId: null, turn: 0, isRevoked: false })
     // Oldest first: those are over first, too.
     for (const [oldest, stored] of this.#unused) {
-      const isOver = stored.useBefore <= issuedAt
-      const isTooMuch = this.#unused.size > MAX_UNUSED || this.#unusedLength > MAX_UNUSED_LENGTH
-      if (oldest === hash || !(isOver || isTooMuch)) break
+      if (oldest === hash || stored.useBefore > issuedAt) break
       this.#forgetUnused(oldest, stored)
+    }
+    while (this.#unused.size > MAX_UNUSED || this.#unusedLength > MAX_UNUSED_LENGTH) {
+      const oldest = this.#oldestOfLargest()
+      this.#forgetUnused(oldest, this.#unused.get(oldest)!)
     }
     return { issuedAt, expiresAt, useBefore }
   }
@@ -145,25 +158,27 @@ export class MemoryTickets implements TicketStore {
     if (stored?.connectionId === connectionId) stored.connectionId = null
   }
 
-  async revoke(hash: string): Promise<void> {
+  async revoke(hash: string): Promise<boolean> {
     const stored = this.#stored(hash)
     if (stored !== undefined) {
+      const wasGood = !stored.isRevoked
       stored.isRevoked = true
-      return
+      return wasGood
     }
     this.#unknownRevoked.add(hash)
     if (this.#unknownRevoked.size > MAX_UNKNOWN_REVOKED) {
       this.#unknownRevoked.delete(this.#unknownRevoked.keys().next().value!)
     }
+    return false
   }
 
-  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number) {
+  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<Kept> {
     const stored = this.#stored(hash)
     if (stored?.isRevoked || this.#unknownRevoked.has(hash)) return 'revoked'
     if (stored !== undefined && stored.turn > turn) return 'replaced'
     if (stored?.turn === 0) this.#forgetUnused(hash, stored)
-    this.#used.set(hash, { ticket, useBefore: ticket.expiresAt, connectionId, turn, isRevoked: false })
-    return 'yours'
+    this.#used.set(hash, { ticket, useBefore: ticket.expiresAt, maker: '', connectionId, turn, isRevoked: false })
+    return stored !== undefined && stored.turn < turn ? 'regained' : 'yours'
   }
 
   #stored(hash: string): Stored | undefined {
@@ -177,8 +192,32 @@ export class MemoryTickets implements TicketStore {
     return until > this.#clock.now() ? stored : undefined
   }
 
-  #forgetUnused(hash: string, { ticket }: Stored): void {
-    if (this.#unused.delete(hash)) this.#unusedLength -= lengthOf(ticket)
+  #addUnused(hash: string, stored: Stored): void {
+    const length = lengthOf(stored.ticket)
+    const made = this.#makers.get(stored.maker) ?? { hashes: new Set(), length: 0 }
+    this.#makers.set(stored.maker, made)
+    made.hashes.add(hash)
+    made.length += length
+    this.#unused.set(hash, stored)
+    this.#unusedLength += length
+  }
+
+  #forgetUnused(hash: string, { ticket, maker }: Stored): void {
+    const made = this.#makers.get(maker)
+    if (made === undefined || !this.#unused.delete(hash)) return
+    const length = lengthOf(ticket)
+    this.#unusedLength -= length
+    made.length -= length
+    made.hashes.delete(hash)
+    if (made.hashes.size === 0) this.#makers.delete(maker)
+  }
+
+  // Makers are few: only API keys make tickets.
+  #oldestOfLargest(): string {
+    const shareOf = ({ hashes, length }: { hashes: Set<string>; length: number }) =>
+      hashes.size / MAX_UNUSED + length / MAX_UNUSED_LENGTH
+    const largest = [...this.#makers.values()].reduce((most, made) => (shareOf(made) > shareOf(most) ? made : most))
+    return largest.hashes.values().next().value!
   }
 
   // What is over, and then the oldest that nobody uses; a tenth at once, so that it is not looked through for each.

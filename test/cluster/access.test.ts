@@ -190,6 +190,44 @@ t.test('a replica that was cut off from Redis ends, when it is back, what was en
   t.equal((await open(t, far, `token=${token}`)).status, 401)
 })
 
+t.test('a replica that hears no signals ends the streams of a user whom it revokes itself', async t => {
+  const { redis, a, b } = await startPair(t)
+  const token = await tokenOf('42', { iat: seconds(-2) })
+  const streams = [await open(t, a, `token=${token}`), await open(t, b, `token=${token}`)]
+  // Commands go through, and subscriptions do not.
+  await redis.command('ACL', 'SETUSER', 'default', '-subscribe')
+  await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  t.same(await remove(a, '/v1/users/42/connections'), { ended: 1 }, 'its own')
+  t.equal(await reasonOf(streams[0]!), 'revoked')
+  await redis.command('ACL', 'SETUSER', 'default', '+subscribe')
+  t.equal(await reasonOf(streams[1]!, 15_000), 'revoked', 'that of the other, when it hears again')
+})
+
+t.test('a ticket that was revoked while Redis forgot it ends on whichever replica comes back first', async t => {
+  const redis = await startRedis(t)
+  const link = await startLink(t, redis.port)
+  const [near, far] = await Promise.all([
+    startGateway(t, envOf(redis.url), { until: 'ready' }),
+    startGateway(t, envOf(`redis://127.0.0.1:${link.port}`), { until: 'ready' }),
+  ])
+  const ticket = await makeTicket(near)
+  const stream = await open(t, far, `ticket=${ticket}`)
+  link.set('cut')
+  const statusOf = async () => ((await (await fetch(`${far.url}/readyz`)).json()) as { status: string }).status
+  await waitFor(async () => (await statusOf()) === 'degraded', 15_000, 'the cut')
+  await remove(near, `/v1/tickets/${ticket}`)
+  near.freeze()
+  await redis.command('FLUSHALL')
+  link.set('open')
+  await waitFor(
+    async () => ((await redis.command('KEYS', '*ticket:*')) as unknown[]).length > 0,
+    15_000,
+    'it to be put back',
+  )
+  near.thaw()
+  t.equal(await reasonOf(stream, 15_000), 'revoked')
+})
+
 t.test('a Redis that forgot everything is told again what streams and replicas still know', async t => {
   const { redis, a, b } = await startPair(t)
   const ticket = await makeTicket(a)

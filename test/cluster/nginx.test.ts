@@ -18,7 +18,6 @@ import { findCommand, OwnedProcess } from '../helpers/owned-process.js'
 import { freePort } from '../helpers/ports.js'
 import { startRedis } from '../helpers/redis.js'
 import { ResumingReader } from '../helpers/resuming-reader.js'
-import { openStream } from '../helpers/sse.js'
 
 const CONFIG = fileURLToPath(new URL('../../../examples/nginx/nginx.conf', import.meta.url))
 const READERS = 300
@@ -234,11 +233,9 @@ t.test('publishers behind nginx get no error while a replica shuts down and come
   }
   // nginx keeps its connections: that they are there when the replica is told to stop is what this is about.
   await more(100)
-  const reader = await openStream(t, `${gateways[0]!.url}/v1/stream?user=1`, {
-    headers: { authorization: `Bearer ${KEY}` },
-  })
-  // So that the drain takes its time.
-  await reader.next('stream.open')
+  const headers = { authorization: `Bearer ${KEY}` }
+  const reader = new ResumingReader(t, `${gateways[0]!.url}/v1/stream?user=1`, { headers })
+  await waitFor(() => reader.opens === 1, 5_000, 'a stream, so that the drain takes its time')
   t.equal(await gateways[0]!.stop(), 0)
   await more(50)
   await gateways[0]!.restart()

@@ -30,3 +30,14 @@ t.test('used tickets are bounded: past a hundred thousand the oldest that no str
   t.equal(await tickets.find('1'), null)
   t.ok(await tickets.find('100000'))
 })
+
+t.test('a maker of more tickets than are kept loses its own, and not those of others', async t => {
+  const tickets = new MemoryTickets(new ProcessClock())
+  await tickets.make('victim', { ...REQUEST, maker: 'root' })
+  for (let n = 0; n < 10_100; n++) await tickets.make(`many ${n}`, { ...REQUEST, maker: 'narrow' })
+  const follow = ['x'.repeat(1_048_576)]
+  for (let n = 0; n < 20; n++) await tickets.make(`long ${n}`, { ...REQUEST, follow, maker: 'narrow' })
+  t.ok(await tickets.find('victim'))
+  t.equal(await tickets.find('many 0'), null)
+  t.ok(await tickets.find('long 19'))
+})

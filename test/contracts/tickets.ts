@@ -53,8 +53,8 @@ export function testTickets(t: Test, create: CreateTickets): void {
       await tickets.take(used, 'c1', false)
       const ticket = (await tickets.find(used))!
       for (const hash of [used, unused]) {
-        await tickets.revoke(hash)
-        await tickets.revoke(hash)
+        t.equal(await tickets.revoke(hash), true, 'it was good until then')
+        t.equal(await tickets.revoke(hash), false)
         t.equal(await tickets.find(hash), null)
         t.same(await tickets.take(hash, 'c2', true), { outcome: 'gone' })
       }
@@ -73,13 +73,15 @@ export function testTickets(t: Test, create: CreateTickets): void {
     t.equal(await tickets.keep(hash, ticket, 'c2', 2), 'yours')
     t.same(await tickets.take(hash, 'c3', false), { outcome: 'held' })
     t.same(await tickets.take(hash, 'c3', true), { outcome: 'taken', turn: 3 })
+    t.equal(await tickets.keep(hash, ticket, 'c5', 5), 'regained', 'the stream of an earlier turn may be open')
+    t.equal(await tickets.keep(hash, ticket, 'c5', 5), 'yours')
   })
 
   t.test('a ticket revoked before the store heard of it is not brought back by the stream that has it', async t => {
     const tickets = await create(t)
     const hash = fresh()
     const ticket = { userId: '42', follow: [], issuedAt: Date.now() - 1_000, expiresAt: Date.now() + 60_000 }
-    await tickets.revoke(hash)
+    t.equal(await tickets.revoke(hash), false, 'it was not known')
     t.equal(await tickets.keep(hash, ticket, 'c1', 1), 'revoked')
     t.equal(await tickets.find(hash), null)
   })

@@ -88,7 +88,6 @@ for (const [name, start] of Object.entries(APPLICATIONS)) {
         t.match(answer, /^HTTP\/1\.1 403 .*TIDINGS_OPEN_TO_LOOPBACK.*Host header is not localhost.*JWT_SECRET/s, host)
       }
     }
-    for (const answer of await ask(t, url, [], '1.0')) t.match(answer, /^HTTP\/1\.[01] 20[02] /, 'HTTP/1.0 has no Host')
   })
 
   t.test(`open: ${name} serves nobody through a proxy on this machine`, async t => {
@@ -100,6 +99,43 @@ for (const [name, start] of Object.entries(APPLICATIONS)) {
         t.match(answer, named, mark)
       }
     }
+    // As nginx passes on what comes from the world, if nobody tells it otherwise.
+    for (const lines of [['Host: 127.0.0.1:3000'], []]) {
+      for (const answer of await ask(t, url, [...lines, 'Connection: close'], '1.0')) {
+        t.match(answer, /^HTTP\/1\.[01] 403 .*TIDINGS_OPEN_TO_LOOPBACK.*HTTP\/1\.0/s, lines.join())
+      }
+    }
+  })
+
+  t.test(`open: ${name} serves no page of another host, whatever proxy leaves no other mark`, async t => {
+    const { url } = await start(t)
+    const foreign = ['Origin: https://app.example', 'Origin: null', 'Referer: https://app.example/x', 'Referer: x']
+    for (const line of foreign) {
+      for (const answer of await ask(t, url, ['Host: localhost', line])) {
+        t.match(answer, /^HTTP\/1\.1 403 .*TIDINGS_(?:OPEN_TO_LOOPBACK|ORIGIN_FORBIDDEN)/s, line)
+      }
+    }
+    const near = ['Origin: http://localhost:3000', 'Referer: http://localhost:5173/x', 'Referer: http://127.0.0.1/']
+    for (const line of near) {
+      for (const answer of await ask(t, url, ['Host: localhost:3000', line]))
+        t.match(answer, /^HTTP\/1\.1 20[02] /, line)
+    }
+  })
+
+  t.test(`open: ${name} takes no request that names two hosts`, async t => {
+    const { url } = await start(t)
+    const [here, elsewhere] = ['Host: localhost', 'Host: rebound.example']
+    for (const lines of [
+      [here, elsewhere],
+      [elsewhere, here],
+    ]) {
+      for (const answer of await ask(t, url, lines)) t.match(answer, /^HTTP\/1\.1 403 .*TIDINGS_OPEN_TO_LOOPBACK/s)
+    }
+    const stream = (target: string, host: string) =>
+      exchange(t, url, `GET ${target} HTTP/1.1\r\n${host}\r\n\r\n`, /\}$|stream\.open/)
+    t.match(await stream('http://rebound.example/v1/stream', here), /^HTTP\/1\.1 403 /)
+    t.match(await stream('http://localhost/v1/stream', elsewhere), /^HTTP\/1\.1 403 /)
+    t.match(await stream('http://localhost/v1/stream', here), /^HTTP\/1\.1 200 /)
   })
 }
 
