@@ -93,6 +93,13 @@ function send(socket: Socket, bytes: string): Promise<void> {
   })
 }
 
+// A part of a batch: small events with much white space behind each, though no more in a row than a batch may have.
+function partOf(bytes: number, isFirst: boolean, isLast: boolean): string {
+  const item = '{"to":"session:a","type":"a"}'
+  const separated = `,${item}`.padEnd(65_536).repeat(bytes / 65_536)
+  return `${isFirst ? '[' : ','}${separated.slice(1, -1)}${isLast ? ']' : ' '}`
+}
+
 const SMALL_HEAP = { nodeArgs: ['--max-old-space-size=128'] }
 
 t.test('of 20 slow uploads of 8 MiB the first ones go on, the rest are refused, and others publish', async t => {
@@ -102,7 +109,7 @@ t.test('of 20 slow uploads of 8 MiB the first ones go on, the rest are refused, 
   for (let n = 0; n < 20; n++) {
     const each = await upload(t, gateway, NARROW, '/v1/events', `Content-Length: ${size}`)
     uploads.push(each)
-    for (let mib = 0; mib < 7; mib++) await send(each.socket, `${mib === 0 ? '[' : ' '}${' '.repeat(MIB - 1)}`)
+    for (let mib = 0; mib < 7; mib++) await send(each.socket, partOf(MIB, mib === 0, false))
   }
   const refused = () => uploads.filter(({ answer }) => answer().startsWith('HTTP/1.1 503'))
   await waitFor(() => refused().length >= 19, 10_000, 'the uploads beyond the bound to be refused')
@@ -111,7 +118,7 @@ t.test('of 20 slow uploads of 8 MiB the first ones go on, the rest are refused, 
   t.match(refused()[0]!.answer(), /TIDINGS_BODIES_TOO_LARGE.*publisher 'jobs' has \d+ bytes .* at most 12582912 /)
   t.equal((await batch(gateway, ROOT, 1_000, () => 'hub')).status, 202, 'another publisher goes on')
   const kept = uploads.find(each => !refused().includes(each))!
-  await send(kept.socket, `${' '.repeat(MIB - 100)}{"to":"session:a","type":"a"}]`.padEnd(MIB))
+  await send(kept.socket, partOf(MIB, false, true))
   await waitFor(() => kept.answer() !== '', 10_000, 'the first upload to be answered')
   t.match(kept.answer(), /^HTTP\/1\.1 202 /)
   t.equal((await batch(gateway, NARROW, 1_000, () => 'session:a')).status, 202, 'what it held was given back')
@@ -124,9 +131,9 @@ t.test('of several whole batches that come side by side, at least one gets throu
     uploads.push(await upload(t, gateway, NARROW, '/v1/events', `Content-Length: ${8 * MIB}`))
   }
   for (let part = 0; part < 31; part++) {
-    await Promise.all(uploads.map(({ socket }) => send(socket, (part === 0 ? '[' : '').padEnd(MIB / 4))))
+    await Promise.all(uploads.map(({ socket }) => send(socket, partOf(MIB / 4, part === 0, false))))
   }
-  for (const { socket } of uploads) await send(socket, '{"to":"session:a","type":"a"}]'.padEnd(MIB / 4))
+  for (const { socket } of uploads) await send(socket, partOf(MIB / 4, false, true))
   await waitFor(() => uploads.every(({ answer }) => answer() !== ''), 10_000, 'an answer to each')
   const statuses = uploads.map(({ answer }) => answer().slice(9, 12))
   t.ok(statuses.includes('202') && statuses.includes('503'), statuses.join())
