@@ -30,3 +30,16 @@ t.test('used tickets are bounded: past a hundred thousand the oldest that no str
   t.equal(await tickets.find('1'), null)
   t.ok(await tickets.find('100000'))
 })
+
+t.test('used tickets are bounded in what they hold, too', async t => {
+  const tickets = new MemoryTickets(new ProcessClock(() => 0))
+  const follow = Array.from({ length: 1_000 }, (_, n) => `${n}`.padEnd(200, '.'))
+  for (let n = 0; n < 340; n++) {
+    await tickets.make(`${n}`, { ...REQUEST, follow })
+    await tickets.take(`${n}`, 'c', false)
+    if (n > 0) await tickets.leave(`${n}`, 'c')
+  }
+  t.ok(await tickets.find('0'), 'a stream has it')
+  t.equal(await tickets.find('1'), null, '340 x 200,000 characters are more than 64 Mi')
+  t.ok(await tickets.find('339'))
+})
