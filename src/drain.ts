@@ -1,26 +1,30 @@
 const STEP_MS = 50
 
 /**
- * Calls `end` for each of these, spread evenly over `windowMs`, so that their readers do not come back in one moment. Resolves
- * when the window is over, or as soon as `isNeeded` says that nobody is left.
+ * Calls `end`, which takes its item out of `live`, for everything that is in `live` now, spread evenly over `windowMs`, so that
+ * readers do not come back in one moment. What came meanwhile ends with the window, or as soon as nothing else is left: items
+ * that leave by themselves are not waited for.
  */
-export async function spread<T>(
-  items: readonly T[],
-  windowMs: number,
-  end: (item: T) => void,
-  isNeeded: () => boolean,
-): Promise<void> {
+export async function spread<T>(live: ReadonlySet<T>, windowMs: number, end: (item: T) => void): Promise<void> {
+  const items = [...live]
   const steps = Math.max(1, Math.floor(windowMs / STEP_MS))
   const startedAt = performance.now()
-  for (let step = 0, from = 0; from < items.length && isNeeded(); step++) {
+  for (let step = 0, from = 0; from < items.length && live.size > 0; step++) {
     const to = Math.ceil(((step + 1) * items.length) / steps)
     for (const item of items.slice(from, to)) end(item)
     from = to
     await until(startedAt + (step + 1) * STEP_MS)
   }
+  for (const item of [...live]) end(item)
 }
 
-/** Resolves at this time, in ms of the monotonic clock. */
-export function until(time: number): Promise<void> {
+/** Resolves when `live` is empty, or after this time. */
+export async function untilEmpty(live: ReadonlySet<unknown>, withinMs: number): Promise<void> {
+  const deadline = performance.now() + withinMs
+  while (live.size > 0 && performance.now() < deadline) await until(performance.now() + 10)
+}
+
+// In ms of the monotonic clock.
+function until(time: number): Promise<void> {
   return new Promise(resolve => setTimeout(resolve, Math.max(0, time - performance.now())))
 }

@@ -5,7 +5,7 @@ import { type Clock, ProcessClock } from './clock.js'
 import { type CloseReason, Connection, encodeClose } from './connection.js'
 import { createCounts, type GatewayCounts } from './counts.js'
 import { type Cursor, formatCursor } from './cursor.js'
-import { spread, until } from './drain.js'
+import { spread, untilEmpty } from './drain.js'
 import { type Draft, EVERYONE, type Event, type Published } from './event.js'
 import { Flusher } from './flusher.js'
 import { Hub } from './hub.js'
@@ -221,10 +221,7 @@ export class Gateway implements Publisher {
    */
   async drain(windowMs: number): Promise<void> {
     if (this.#state === 'serving') this.#state = 'draining'
-    const end = (connection: Connection) => this.disconnect(connection, 'shutdown')
-    // Readers that leave by themselves are not waited for.
-    await spread([...this.#hub.connections], windowMs, end, () => this.#hub.connections.size > 0)
-    for (const connection of [...this.#hub.connections]) end(connection)
+    await spread(this.#hub.connections, windowMs, connection => this.disconnect(connection, 'shutdown'))
   }
 
   /**
@@ -234,8 +231,7 @@ export class Gateway implements Publisher {
   async endStreams(graceMs = 500): Promise<void> {
     this.announceShutdown()
     await this.drain(0)
-    const deadline = now() + graceMs
-    while (this.#ending.size > 0 && now() < deadline) await until(now() + 10)
+    await untilEmpty(this.#ending, graceMs)
     for (const connection of this.#ending) connection.destroy()
   }
 

@@ -99,7 +99,7 @@ t.test(
 
 // Left to right: a file may import what stands before it, and nothing that stands behind.
 const CORE = [
-  ['src/errors.ts', 'src/cursor.ts'],
+  ['src/errors.ts', 'src/cursor.ts', 'src/clock.ts', 'src/heap.ts', 'src/gate.ts', 'src/backlog.ts', 'src/drain.ts'],
   // An event knows the type of its place in the order.
   ['src/event.ts'],
   ['src/frame.ts', 'src/recovery.ts', 'src/http/json.ts', 'src/owed.ts'],
@@ -126,25 +126,45 @@ t.test('imports of the core go one way', async t => {
   }
 })
 
+// The stream's side of the gateway.
+const STREAMS = [
+  'src/hub.ts',
+  'src/connection.ts',
+  'src/recovery.ts',
+  'src/gateway.ts',
+  'src/frame.ts',
+  'src/owed.ts',
+  'src/resumer.ts',
+  'src/sink.ts',
+]
+
 t.test('the core knows no bus but its contract, and the bus knows nothing of streams', async t => {
   for (const path of ['src/gateway.ts', 'src/hub.ts', 'src/connection.ts', 'src/recovery.ts', 'src/frame.ts']) {
     const buses = [...allImportsOf(path)].filter(name => name.startsWith('src/bus/') && name !== 'src/bus/bus.ts')
     t.same(buses, [], path)
   }
-  const streams = [
-    'src/hub.ts',
-    'src/connection.ts',
-    'src/recovery.ts',
-    'src/gateway.ts',
-    'src/frame.ts',
-    'src/owed.ts',
-  ]
   for (const { path } of sources.filter(({ path }) => path.startsWith('src/bus/') || path === 'src/emitter.ts')) {
     t.same(
-      [...allImportsOf(path)].filter(name => streams.includes(name)),
+      [...allImportsOf(path)].filter(name => STREAMS.includes(name)),
       [],
       path,
     )
+  }
+})
+
+t.test('limits, configuration and Redis know neither streams nor the bus, and limits no configuration', async t => {
+  for (const folder of ['src/limits/', 'src/config/', 'src/redis/']) {
+    const known = sources.filter(({ path }) => path.startsWith(folder))
+    t.ok(known.length > 0, folder)
+    for (const { path } of known) {
+      const wrong = [...allImportsOf(path, 'values')].filter(
+        name =>
+          STREAMS.includes(name) ||
+          name.startsWith('src/bus/') ||
+          (folder !== 'src/config/' && name.startsWith('src/config')),
+      )
+      t.same(wrong, [], path)
+    }
   }
 })
 
@@ -157,6 +177,9 @@ t.test('what must be pure is: no Node module with effects, no timer, no clock', 
     'src/http/json.ts',
     'src/owed.ts',
     'src/hub.ts',
+    'src/backlog.ts',
+    'src/bus/keys.ts',
+    'src/bus/records.ts',
   ]) {
     const text = readFileSync(join(ROOT, path), 'utf8')
     t.same(

@@ -83,8 +83,8 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
 }
 
-/** True for `localhost`, names below it and loopback addresses, with any port or none. */
-export function isLoopbackHost(host: string): boolean {
+// True for `localhost`, names below it and loopback addresses, with any port or none.
+function isLoopbackHost(host: string): boolean {
   const name = host.toLowerCase().replace(/:\d{1,5}$/, '')
   if (name === '[::1]') return true
   const bare = name.endsWith('.') ? name.slice(0, -1) : name

@@ -98,11 +98,13 @@ interface Stored {
 const MAX_UNUSED = 10_000
 const MAX_UNUSED_LENGTH = 16 * 1_048_576
 const MAX_USED = 100_000
+const MAX_USED_LENGTH = 64 * 1_048_576
 const MAX_UNKNOWN_REVOKED = 10_000
 
 /**
  * Tickets of a single process. Bounded, whoever asks for how many: past ten thousand unused ones or 16 Mi characters of rooms
- * the oldest unused of the maker that has most of them go, past a hundred thousand used ones the oldest that nobody uses now.
+ * the oldest unused of the maker that has most of them go, past a hundred thousand used ones or 64 Mi characters the oldest that no
+ * stream uses now.
  */
 export class MemoryTickets implements TicketStore {
   readonly #clock: Clock
@@ -111,6 +113,7 @@ export class MemoryTickets implements TicketStore {
   /** The unused ones of each maker, by hash, and their length; nobody who has none. */
   readonly #makers = new Map<string, { readonly hashes: Set<string>; length: number }>()
   readonly #used = new Map<string, Stored>()
+  #usedLength = 0
   /** Revoked without having been known, as in Redis. */
   readonly #unknownRevoked = new Set<string>()
 
@@ -146,8 +149,7 @@ export class MemoryTickets implements TicketStore {
     if (stored.connectionId !== null && !isReturning) return { outcome: 'held' }
     if (stored.turn === 0) {
       this.#forgetUnused(hash, stored)
-      if (this.#used.size >= MAX_USED) this.#makeRoom()
-      this.#used.set(hash, stored)
+      this.#addUsed(hash, stored)
     }
     stored.connectionId = connectionId
     return { outcome: 'taken', turn: ++stored.turn }
@@ -177,7 +179,8 @@ export class MemoryTickets implements TicketStore {
     if (stored?.isRevoked || this.#unknownRevoked.has(hash)) return 'revoked'
     if (stored !== undefined && stored.turn > turn) return 'replaced'
     if (stored?.turn === 0) this.#forgetUnused(hash, stored)
-    this.#used.set(hash, { ticket, useBefore: ticket.expiresAt, maker: '', connectionId, turn, isRevoked: false })
+    else if (stored !== undefined) this.#forgetUsed(hash, stored)
+    this.#addUsed(hash, { ticket, useBefore: ticket.expiresAt, maker: '', connectionId, turn, isRevoked: false })
     return stored !== undefined && stored.turn < turn ? 'regained' : 'yours'
   }
 
@@ -220,13 +223,24 @@ export class MemoryTickets implements TicketStore {
     return largest.hashes.values().next().value!
   }
 
-  // What is over, and then the oldest that nobody uses; a tenth at once, so that it is not looked through for each.
+  #addUsed(hash: string, stored: Stored): void {
+    const length = lengthOf(stored.ticket)
+    if (this.#used.size >= MAX_USED || this.#usedLength + length > MAX_USED_LENGTH) this.#makeRoom()
+    this.#used.set(hash, stored)
+    this.#usedLength += length
+  }
+
+  #forgetUsed(hash: string, { ticket }: Stored): void {
+    if (this.#used.delete(hash)) this.#usedLength -= lengthOf(ticket)
+  }
+
+  // What is over, and then the oldest that no stream uses; a tenth at once, so that it is not looked through for each.
   #makeRoom(): void {
     const now = this.#clock.now()
-    for (const [hash, { ticket }] of this.#used) if (ticket.expiresAt <= now) this.#used.delete(hash)
-    for (const [hash, { connectionId }] of this.#used) {
-      if (this.#used.size <= MAX_USED * 0.9) break
-      if (connectionId === null) this.#used.delete(hash)
+    for (const [hash, stored] of this.#used) if (stored.ticket.expiresAt <= now) this.#forgetUsed(hash, stored)
+    for (const [hash, stored] of this.#used) {
+      if (this.#used.size <= MAX_USED * 0.9 && this.#usedLength <= MAX_USED_LENGTH * 0.9) break
+      if (stored.connectionId === null) this.#forgetUsed(hash, stored)
     }
   }
 }

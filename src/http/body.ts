@@ -6,8 +6,8 @@ import { Stint } from './turn.js'
 
 // What comes through the door: request bodies to drafts, with the payload cut out as it was sent.
 
-/** Lines that a batch may have; blank ones count. */
-export const MAX_BATCH_LINES = 10_000
+// Lines that a batch may have; blank ones count.
+const MAX_BATCH_LINES = 10_000
 
 // Room for type, key, address and the JSON around the data.
 const ITEM_OVERHEAD_BYTES = 4_096

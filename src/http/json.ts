@@ -3,8 +3,8 @@ import { InvalidBody } from '../errors.js'
 // Raw slices of JSON text. `JSON.parse` and print would change a payload: integers past 2^53, 1.0, escapes. So the payload is
 // cut out of the text as it stands. Nothing here recurses, and each function takes one pass over what it looks at.
 
-/** Levels of lists and objects that the data of an event may have. */
-export const MAX_DEPTH = 128
+// Levels of lists and objects that the data of an event may have.
+const MAX_DEPTH = 128
 
 // The object that holds the data is a level too.
 const MAX_ITEM_DEPTH = MAX_DEPTH + 1

@@ -16,9 +16,10 @@ export const PIECE_BYTES = 128
 
 /**
  * Counts what request bodies hold, from their first byte until they are answered. Together they have an eighth of the heap
- * (16-512 MiB), one publisher a quarter of that, but never less than one whole batch. When all of it is taken, whoever holds
- * less than an equal share still gets that much, and whoever holds more gets nothing: so publishers who hold on to what they
- * have, even many of them, do not keep the others out. Together they never hold more than twice the eighth.
+ * (16-512 MiB), one publisher a quarter of that, but never less than one whole batch. When the eighth is taken, as much again is
+ * a reserve: a publisher may hold an equal share of what the others left of it, and one who holds more already gets nothing. So
+ * publishers who hold on to what they have, even many of them, do not keep the others out, and together they never hold more
+ * than twice the eighth, however many they are.
  */
 export class Bodies {
   readonly #amplyBytes: number
@@ -62,6 +63,7 @@ export class Bodies {
   #allowedTo(held: number, bytes: number): number {
     if (this.#heldBytes + bytes <= this.#amplyBytes) return this.#publisherBytes
     const publishers = this.#heldBy.size + (held === 0 ? 1 : 0)
-    return Math.min(this.#publisherBytes, Math.floor(this.#amplyBytes / publishers))
+    const left = 2 * this.#amplyBytes - (this.#heldBytes - held)
+    return Math.min(this.#publisherBytes, Math.floor(left / publishers))
   }
 }

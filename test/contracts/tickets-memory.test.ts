@@ -41,3 +41,16 @@ t.test('a maker of more tickets than are kept loses its own, and not those of ot
   t.equal(await tickets.find('many 0'), null)
   t.ok(await tickets.find('long 19'))
 })
+
+t.test('used tickets are bounded in what they hold, too', async t => {
+  const tickets = new MemoryTickets(new ProcessClock(() => 0))
+  const follow = Array.from({ length: 1_000 }, (_, n) => `${n}`.padEnd(200, '.'))
+  for (let n = 0; n < 340; n++) {
+    await tickets.make(`${n}`, { ...REQUEST, follow })
+    await tickets.take(`${n}`, 'c', false)
+    if (n > 0) await tickets.leave(`${n}`, 'c')
+  }
+  t.ok(await tickets.find('0'), 'a stream has it')
+  t.equal(await tickets.find('1'), null, '340 x 200,000 characters are more than 64 Mi')
+  t.ok(await tickets.find('339'))
+})

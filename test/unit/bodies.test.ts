@@ -21,6 +21,12 @@ t.test('many who hold on to what they have do not keep others out', async t => {
   t.equal(bodies.take('e', 1), 200, 'a fifth')
 })
 
+t.test('a thousand who take what they get, one after the other, hold no more than twice the ample part', async t => {
+  const bodies = new Bodies({ amplyBytes: 1_000_000, publisherBytes: 250_000 })
+  for (let n = 0; n < 1_000; n++) while (bodies.take(`p${n}`, 1) === null);
+  t.ok(bodies.heldBytes > 1_900_000 && bodies.heldBytes <= 2_000_000, `${bodies.heldBytes} bytes`)
+})
+
 t.test('by default a whole batch fits, and the bounds follow the heap', async t => {
   const bodies = new Bodies()
   t.equal(bodies.take('a', 8 * 1_048_576 + 6_000 * 128), null)
