@@ -117,8 +117,8 @@ export class RedisRevocations implements RevocationStore {
       const next = end < 0 ? page.length : end
       // What is no user's key was not written by a replica.
       if (comma - i === 16) {
-        const [high, low] = [Number.parseInt(page.slice(i, i + 8), 16), Number.parseInt(page.slice(i + 8, comma), 16)]
-        if (table.set(high, low, Number(page.slice(comma + 1, next)), this.#pass)) this.#hasNews = true
+        const [high, low] = [hexAt(page, i), hexAt(page, i + 8)]
+        if (table.set(high, low, wholeNumber(page, comma + 1, next), this.#pass)) this.#hasNews = true
       }
       i = next + 1
     }
@@ -164,6 +164,22 @@ export class RedisRevocations implements RevocationStore {
     this.#clock.observe(now, sentAt)
     return [{ now, oldest, count, sum }, answer[4]!]
   }
+}
+
+// Both by hand: slices of a string for each of a million users took as long again as all the rest of it.
+function hexAt(text: string, from: number): number {
+  let number = 0
+  for (let i = from; i < from + 8; i++) {
+    const code = text.charCodeAt(i)
+    number = (number << 4) | (code < 58 ? code - 48 : code - 87)
+  }
+  return number >>> 0
+}
+
+function wholeNumber(text: string, from: number, to: number): number {
+  let number = 0
+  for (let i = from; i < to; i++) number = number * 10 + text.charCodeAt(i) - 48
+  return number
 }
 
 function lastOf(page: string): { user: string; at: number } | null {
