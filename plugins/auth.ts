@@ -99,6 +99,7 @@ async function auth(
           credential.kind === 'ticket'
             ? await access.viewerOf(credential.secret)
             : await findViewer(credential, request)
+        if (request.viewer.kind === 'user') await access.lookUp(request.viewer.userId)
         access.refuseRevoked(request.viewer)
         if (isStream) request.viewer = asOfNow(request.viewer, access.clock)
       } catch (error) {
@@ -127,7 +128,7 @@ function fromApplication(
     if (input === null) throw new Unauthorized('the application that serves this did not accept the request')
     const viewer = createViewer(input)
     if (viewer.kind !== 'user') return viewer
-    await access.whenFresh()
+    await access.whenReached()
     return { ...viewer, issuedAt: await access.dateOf(sessionIdOf(viewer), viewer) }
   }
 }
@@ -152,7 +153,7 @@ function builtIn(app: FastifyInstance, config: Config, access: Access): FindView
         `the ${credential.kind === 'api-key' ? 'API key' : 'credential'} is not known here; ${notAccepted}`,
       )
     }
-    return access.whenFresh().then(() => verify(credential.secret))
+    return access.whenReached().then(() => verify(credential.secret))
   }
 }
 

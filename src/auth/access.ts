@@ -72,17 +72,27 @@ export class Access {
   }
 
   /** When a credential counts as made. */
-  get dateOf(): DateOf {
-    return this.#options.dateOf
+  readonly dateOf: DateOf = async (credential, viewer) => {
+    // Which of its dates counts hangs on whether its user was revoked.
+    await this.lookUp(viewer.userId)
+    return this.#options.dateOf(credential, viewer)
   }
 
   /**
-   * Resolves when it is known what was revoked, so that a user's credential can be judged: at once, but for a replica that
-   * starts or was cut off.
+   * Resolves when users' credentials can be judged: at once, but for a replica that starts.
    * @throws AccessUnavailable  not within 1.5 s
    */
-  whenFresh(): Promise<void> {
-    return this.#freshness.whenFresh()
+  whenReached(): Promise<void> {
+    return this.#freshness.whenReached()
+  }
+
+  /**
+   * Makes known whether this user was revoked. `null` when that is known anyway; a replica that starts, or is back, asks about
+   * each user until it has read who was revoked.
+   * @throws AccessUnavailable
+   */
+  lookUp(userId: string): Promise<void> | null {
+    return this.#freshness.isFresh ? null : this.#options.revocations.ask(userId)
   }
 
   /** Stops looking things up. Idempotent. */
@@ -108,7 +118,7 @@ export class Access {
    */
   async viewerOf(ticket: string): Promise<Viewer> {
     if (!isTicket(ticket)) throw ticketGone()
-    await this.whenFresh()
+    await this.whenReached()
     const hash = hashTicket(ticket)
     const found = await this.#options.tickets.find(hash)
     if (found === null) throw ticketGone()
@@ -259,12 +269,15 @@ export class Access {
 
   async #syncRevocations(): Promise<void> {
     const { revocations, gateway, signals } = this.#options
-    const hasNews = await revocations.learn()
-    // What was missed while this was under way is learned next.
-    if (!this.#mustSyncAgain) {
-      this.#freshness.learn()
+    if (this.#freshness.isStarting) {
+      // Any question will do: once Redis answers, this replica can tell of each user whether they were revoked.
+      await revocations.ask('')
+      this.#freshness.reach()
       gateway.holdReady(null)
     }
+    const hasNews = await revocations.learn()
+    // What was missed while this was under way is learned next.
+    if (!this.#mustSyncAgain) this.#freshness.learn()
     if (hasNews) await this.#endRevoked()
     // A failover may have lost what was written last. Others may have looked for it meanwhile.
     if (await revocations.restore()) {

@@ -55,6 +55,12 @@ export class RedisRevocations implements RevocationStore {
     return at
   }
 
+  async ask(userId: string): Promise<void> {
+    await this.#link.whenReady(READY_TIMEOUT_MS).catch(() => {})
+    const [, at] = await this.#run('ask', formatUserKey(userKeyOf(userId)))
+    if (at !== '') this.known.note(userId, Number(at))
+  }
+
   async learn(): Promise<boolean> {
     await this.#link.whenReady(READY_TIMEOUT_MS).catch(() => {})
     this.#readWhole = null

@@ -7,6 +7,7 @@
 -- ARGV[2]  what to do:
 --   revoke  ARGV user, atLeast, step   revoked now; if `atLeast` (ms since 1970) is ahead of now because the clock was set
 --                                      back, then a second after that, but at most `step` ms ahead. Answers when
+--   ask     ARGV user                  Answers when the user was revoked, or ''
 --   put     ARGV user, at, user, at .. a thousand at most: revoked at least then. Answers how many were news
 --   page    ARGV from, last, count     `count` users at most in order of time, from `from` (ms since 1970) on, or behind
 --                                      `last`, which has that time. Answers 'user,at,user,at,...'
@@ -81,6 +82,8 @@ if op == 'revoke' then
   if at_least > now then at = math.min(at_least + 1000, now + tonumber(ARGV[5])) end
   add_to_sum(remember(ARGV[3], at))
   answer = digits(tonumber(redis.call('ZSCORE', key, ARGV[3])))
+elseif op == 'ask' then
+  answer = redis.call('ZSCORE', key, ARGV[3]) or ''
 elseif op == 'put' then
   local change, news = 0, 0
   for i = 3, #ARGV, 2 do

@@ -13,6 +13,8 @@ export interface RevocationStore {
   readonly isShared: boolean
   /** Makes void what was made for the user until now; resolves with when that was. Known here from then on. */
   revoke(userId: string): Promise<number>
+  /** Makes known here when this user was revoked; for as long as `learn` has not read it. Costs one question. */
+  ask(userId: string): Promise<void>
   /**
    * Learns what others revoked; resolves with whether there was any. Costs what changed since the last time; everything only
    * where the two do not agree afterwards. Calls must not overlap.
@@ -78,6 +80,8 @@ export class MemoryRevocations implements RevocationStore {
     this.known.note(userId, at)
     return this.known.revokedAt(userId)!
   }
+
+  async ask(): Promise<void> {}
 
   async learn(): Promise<boolean> {
     return false

@@ -43,6 +43,16 @@ t.test('a replica learns what others revoked, wherever it was then', async t => 
   t.notOk(await b.revocations.learn())
 })
 
+t.test('a replica that has read nothing yet can ask about each user', async t => {
+  const prefix = freshPrefix()
+  const [a, b] = [await replica(t, prefix), await replica(t, prefix)]
+  const at = await a.revocations.revoke('42')
+  await Promise.all(['42', '7'].map(user => b.revocations.ask(user)))
+  t.equal(b.revocations.known.revokedAt('42'), at)
+  t.equal(b.revocations.known.revokedAt('7'), null)
+  t.notOk(await sync(b), 'what it was told is nothing that Redis lost')
+})
+
 t.test('pages follow one another whatever the times are: all the same, or revoked again meanwhile', async t => {
   const prefix = freshPrefix()
   const [a, b] = [await replica(t, prefix), await replica(t, prefix)]

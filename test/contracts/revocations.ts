@@ -25,6 +25,16 @@ export function testRevocations(t: Test, create: CreateStores): void {
     t.notOk(known.covers('4', 0))
   })
 
+  t.test('one user can be asked about before everything was learnt', async t => {
+    const { revocations } = await create(t)
+    const at = await revocations.revoke('42')
+    await revocations.ask('42')
+    await revocations.ask('7')
+    await revocations.ask('')
+    t.equal(revocations.known.revokedAt('42'), at)
+    t.equal(revocations.known.revokedAt('7'), null)
+  })
+
   t.test('of two revocations of a user the later one stands, in whatever order they are heard of', async t => {
     const { revocations } = await create(t)
     const at = await revocations.revoke('42')
