@@ -302,6 +302,51 @@ t.test('readers that wait for the rest of a long backlog hold none of it in the 
   t.ok(grown < 200 * 20_000, `${Math.round(grown / 200)} bytes a reader, where a page has 131,072`)
 })
 
+t.test('readers that do not take their backlog hold no live events meanwhile, and get all of them later', async t => {
+  const { bus, open } = await start(t)
+  bus.position = at(10)
+  const readers = Array.from({ length: 50 }, (_, n) => open({ after: at(0), rooms: [`room:${n}`], isStalled: true }))
+  // A sink that stalls takes the first write, and waits with what follows.
+  for (const [n, asked] of bus.asked.entries()) {
+    asked.answer({ events: [eventAt(1, `room:${n}`, { data: 'x'.repeat(100_000) })], upTo: at(1), hasMore: true })
+  }
+  await settle()
+  collectGarbage()
+  const before = process.memoryUsage().heapUsed
+  for (let n = 0; n < 300; n++) {
+    bus.deliver(eventAt(11 + n, `room:${n % 50}`, { data: JSON.stringify(`${n}`.padEnd(40_000)) }))
+  }
+  collectGarbage()
+  const grown = process.memoryUsage().heapUsed - before
+  t.ok(grown < 50 * 20_000, `${Math.round(grown / 50)} bytes a reader, of 240,000 that were published to each`)
+  t.equal(bus.asked.length, 50)
+  const [{ sink }] = readers as [(typeof readers)[0]]
+  sink.flow()
+  await settle()
+  const missed = Array.from({ length: 6 }, (_, n) => eventAt(11 + n * 50, 'room:0', { data: `${n * 50}` }))
+  bus.asked[50]!.answer({ events: missed, upTo: at(310) })
+  await settle()
+  bus.deliver(eventAt(311, 'room:0'))
+  await settle()
+  t.same(sink.data.slice(1), ['0', '50', '100', '150', '200', '250', '311'])
+})
+
+t.test('gaps, however many, send a reader that does not take its backlog no more of it', async t => {
+  const bus = new EndlessBus()
+  bus.position = at(1_000)
+  const { gateway, open } = await start(t, {}, bus)
+  const { sink, connection } = open({ after: at(0), isStalled: true })
+  await settle()
+  const { pages } = bus
+  for (let n = 0; n < 20; n++) {
+    bus.subscriber.onGap(['room'], 'history')
+    await settle()
+  }
+  t.equal(bus.pages, pages)
+  t.ok(sink.listenerCount('drain') < 5, 'and nothing more waits for it')
+  t.ok(gateway.connections.has(connection))
+})
+
 t.test('long backlogs of many readers leave the event loop to others between a few pages', async t => {
   const bus = new EndlessBus()
   bus.position = at(1_000)
