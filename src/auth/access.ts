@@ -9,7 +9,7 @@ import { Freshness } from './freshness.js'
 import { isRevoked, type RevocationStore } from './revocations.js'
 import { type Seat, Seats, ticketGone } from './seats.js'
 import type { DateOf } from './sightings.js'
-import { hashTicket, isTicket, newTicket, type TicketStore } from './tickets.js'
+import { hashTicket, isTicket, newTicket, type TicketRequest, type TicketStore } from './tickets.js'
 import type { Viewer } from './viewer.js'
 
 /** What access is made of. */
@@ -95,9 +95,9 @@ export class Access {
   }
 
   /** Makes a ticket. @throws AccessUnavailable */
-  async createTicket(userId: string, follow: readonly string[], sessionMs: number): Promise<NewTicket> {
+  async createTicket(request: TicketRequest): Promise<NewTicket> {
     const ticket = newTicket()
-    const { expiresAt, useBefore } = await this.#options.tickets.make(hashTicket(ticket), { userId, follow, sessionMs })
+    const { expiresAt, useBefore } = await this.#options.tickets.make(hashTicket(ticket), request)
     return { ticket, expiresAt, useBefore }
   }
 

@@ -1,5 +1,4 @@
 import { hash, randomBytes } from 'node:crypto'
-import type { Clock } from '../clock.js'
 
 /** What a ticket stands for. */
 export interface Ticket {
@@ -17,6 +16,8 @@ export interface TicketRequest {
   readonly follow: readonly string[]
   /** How long its session lasts. */
   readonly sessionMs: number
+  /** Who makes it. A store that is bounded takes room from those who made the most. */
+  readonly maker: string
 }
 
 /** When a ticket was made, when its session ends, and until when it must be used first: ms since 1970 by the shared clock. */
@@ -75,123 +76,4 @@ export function isTicket(text: string): boolean {
 /** What a ticket is stored and spoken of as. */
 export function hashTicket(ticket: string): string {
   return hash('sha256', ticket, 'base64url')
-}
-
-interface Stored {
-  readonly ticket: Ticket
-  readonly useBefore: number
-  connectionId: string | null
-  turn: number
-  isRevoked: boolean
-}
-
-const MAX_UNUSED = 10_000
-const MAX_UNUSED_LENGTH = 16 * 1_048_576
-const MAX_USED = 100_000
-const MAX_UNKNOWN_REVOKED = 10_000
-
-/**
- * Tickets of a single process. Bounded, whoever asks for how many: past ten thousand unused ones or 16 Mi characters of rooms
- * the oldest unused go, past a hundred thousand used ones the oldest that nobody uses now.
- */
-export class MemoryTickets implements TicketStore {
-  readonly #clock: Clock
-  readonly #unused = new Map<string, Stored>()
-  #unusedLength = 0
-  readonly #used = new Map<string, Stored>()
-  /** Revoked without having been known, as in Redis. */
-  readonly #unknownRevoked = new Set<string>()
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
-
-  async make(hash: string, { userId, follow, sessionMs }: TicketRequest): Promise<MadeTicket> {
-    const issuedAt = Math.floor(this.#clock.now())
-    const expiresAt = issuedAt + sessionMs
-    const useBefore = Math.min(issuedAt + FIRST_USE_MS, expiresAt)
-    const ticket = { userId, follow, issuedAt, expiresAt }
-    this.#unused.set(hash, { ticket, useBefore, connectionId: null, turn: 0, isRevoked: false })
-    this.#unusedLength += lengthOf(ticket)
-    // Oldest first: those are over first, too.
-    for (const [oldest, stored] of this.#unused) {
-      const isOver = stored.useBefore <= issuedAt
-      const isTooMuch = this.#unused.size > MAX_UNUSED || this.#unusedLength > MAX_UNUSED_LENGTH
-      if (oldest === hash || !(isOver || isTooMuch)) break
-      this.#forgetUnused(oldest, stored)
-    }
-    return { issuedAt, expiresAt, useBefore }
-  }
-
-  async find(hash: string): Promise<Ticket | null> {
-    return this.#usable(hash)?.ticket ?? null
-  }
-
-  async take(hash: string, connectionId: string, isReturning: boolean): Promise<Taken> {
-    const stored = this.#usable(hash)
-    if (stored === undefined) return { outcome: 'gone' }
-    if (stored.connectionId !== null && !isReturning) return { outcome: 'held' }
-    if (stored.turn === 0) {
-      this.#forgetUnused(hash, stored)
-      if (this.#used.size >= MAX_USED) this.#makeRoom()
-      this.#used.set(hash, stored)
-    }
-    stored.connectionId = connectionId
-    return { outcome: 'taken', turn: ++stored.turn }
-  }
-
-  async leave(hash: string, connectionId: string): Promise<void> {
-    const stored = this.#used.get(hash)
-    if (stored?.connectionId === connectionId) stored.connectionId = null
-  }
-
-  async revoke(hash: string): Promise<void> {
-    const stored = this.#stored(hash)
-    if (stored !== undefined) {
-      stored.isRevoked = true
-      return
-    }
-    this.#unknownRevoked.add(hash)
-    if (this.#unknownRevoked.size > MAX_UNKNOWN_REVOKED) {
-      this.#unknownRevoked.delete(this.#unknownRevoked.keys().next().value!)
-    }
-  }
-
-  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number) {
-    const stored = this.#stored(hash)
-    if (stored?.isRevoked || this.#unknownRevoked.has(hash)) return 'revoked'
-    if (stored !== undefined && stored.turn > turn) return 'replaced'
-    if (stored?.turn === 0) this.#forgetUnused(hash, stored)
-    this.#used.set(hash, { ticket, useBefore: ticket.expiresAt, connectionId, turn, isRevoked: false })
-    return 'yours'
-  }
-
-  #stored(hash: string): Stored | undefined {
-    return this.#used.get(hash) ?? this.#unused.get(hash)
-  }
-
-  #usable(hash: string): Stored | undefined {
-    const stored = this.#stored(hash)
-    if (stored === undefined || stored.isRevoked) return undefined
-    const until = stored.turn === 0 ? stored.useBefore : stored.ticket.expiresAt
-    return until > this.#clock.now() ? stored : undefined
-  }
-
-  #forgetUnused(hash: string, { ticket }: Stored): void {
-    if (this.#unused.delete(hash)) this.#unusedLength -= lengthOf(ticket)
-  }
-
-  // What is over, and then the oldest that nobody uses; a tenth at once, so that it is not looked through for each.
-  #makeRoom(): void {
-    const now = this.#clock.now()
-    for (const [hash, { ticket }] of this.#used) if (ticket.expiresAt <= now) this.#used.delete(hash)
-    for (const [hash, { connectionId }] of this.#used) {
-      if (this.#used.size <= MAX_USED * 0.9) break
-      if (connectionId === null) this.#used.delete(hash)
-    }
-  }
-}
-
-function lengthOf({ userId, follow }: Ticket): number {
-  return follow.reduce((length, pattern) => length + pattern.length, userId.length)
 }
