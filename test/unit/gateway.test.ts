@@ -1,4 +1,7 @@
+import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
+import type { Bus } from '../../src/bus/bus.js'
+import { MemoryBus } from '../../src/bus/memory.js'
 import type { Cursor } from '../../src/cursor.js'
 import { BusUnavailable } from '../../src/errors.js'
 import { type AttachRequest, Gateway, type GatewayOptions } from '../../src/gateway.js'
@@ -11,7 +14,12 @@ const at = (seq: number, epoch = 'k'): Cursor => ({ epoch, seq })
 const REQUEST = { userId: '1', rooms: ['room'], envelope: false, after: null }
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
-async function start(t: Test, options: Partial<GatewayOptions> = {}, bus = new ScriptedBus()) {
+async function start<B extends Bus = ScriptedBus>(
+  t: Test,
+  options: Partial<GatewayOptions> = {},
+  // Safe: without one it is a ScriptedBus.
+  bus: B = new ScriptedBus() as Bus as B,
+) {
   const gateway = new Gateway({
     bus,
     log: silent,
@@ -330,6 +338,32 @@ t.test('readers that do not take their backlog hold no live events meanwhile, an
   await settle()
   t.same(sink.data.slice(1), ['0', '50', '100', '150', '200', '250', '311'])
 })
+
+for (const [queueLimitBytes, maxEventBytes, highWaterMark] of [
+  [16_384, 4_096, 16_384],
+  [81_920, 16_384, 65_536],
+] as const) {
+  t.test(`a reader that takes its backlog slowly gets all of it with a queue of ${queueLimitBytes} bytes`, async t => {
+    const bus = new MemoryBus({ historySize: 1_000, historyTtlMs: 3_600_000 })
+    const { gateway } = await start(t, { queueLimitBytes, maxEventBytes }, bus)
+    const after = bus.position
+    const data = 'x'.repeat(maxEventBytes - 2)
+    for (let n = 0; n < 50; n++) await gateway.publish('room', { type: 'bulk', data })
+    let text = ''
+    // Node's marks differ between its versions, and between kinds of streams.
+    const sink = new Writable({
+      highWaterMark,
+      write(bytes: Buffer, _, done) {
+        text += bytes.toString()
+        setImmediate(() => setImmediate(done))
+      },
+    })
+    const connection = gateway.attach({ ...REQUEST, after, sink })
+    await waitFor(() => text.split('event: bulk').length > 50 || connection.isEnded, 10_000, 'the whole backlog')
+    t.notOk(connection.isEnded, connection.endReason)
+    t.equal(text.split('event: bulk').length - 1, 50)
+  })
+}
 
 t.test('gaps, however many, send a reader that does not take its backlog no more of it', async t => {
   const bus = new EndlessBus()
