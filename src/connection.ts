@@ -22,6 +22,10 @@ export const SHOULD_RECONNECT: Readonly<Record<CloseReason, boolean>> = {
   overloaded: true,
 }
 
+// What a reader may have waiting before it counts as backed up: so much that the next page of a backlog still fits in behind it.
+const BACKED_UP_BYTES = 16_384
+const BACKED_UP_SHARE = 1 / 8
+
 /** What a connection is made of. */
 export interface ConnectionOptions {
   readonly id: string
@@ -78,7 +82,7 @@ export class Connection {
     this.userId = options.userId
     this.rooms = options.rooms
     this.envelope = options.envelope
-    this.#sink = sinkOf(options.sink)
+    this.#sink = sinkOf(options.sink, Math.min(BACKED_UP_BYTES, options.queueLimitBytes * BACKED_UP_SHARE))
     this.#queueLimitBytes = options.queueLimitBytes
     this.#now = options.now
     this.expiresAt = options.expiresAt

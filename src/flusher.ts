@@ -3,11 +3,15 @@ import type { Hub } from './hub.js'
 // A flush that writes to fewer connections takes a few milliseconds at most.
 const LARGE = 256
 const MAX_PAUSE_MS = 100
+// Large events to thousands of readers take longer than anybody else should wait: what is read from sockets and answered comes
+// in between.
+const STINT_MS = 50
 
 /**
  * When the hub writes what it owes. A flush comes at the end of the turn of the event loop: what arrived together leaves in one
  * write a connection. A large one leaves as much time for everything else as the one before it took, so that fan-out takes no
- * more than half of the process, and what arrives meanwhile leaves in the same writes.
+ * more than half of the process, and what arrives meanwhile leaves in the same writes. One that takes long breaks off, and goes
+ * on in the next turn.
  */
 export class Flusher {
   readonly #hub: Hub
@@ -15,6 +19,8 @@ export class Flusher {
   #isScheduled = false
   /** No large flush before this. */
   #pauseEndsAt = 0
+  /** What the parts of a flush have taken that broke off. */
+  #tookMs = 0
 
   /** `now` is ms of a monotonic clock. */
   constructor(hub: Hub, now: () => number) {
@@ -35,8 +41,15 @@ export class Flusher {
   #flush(): void {
     this.#isScheduled = false
     const startedAt = this.#now()
-    this.#hub.flush(startedAt)
+    this.#hub.flush(startedAt, () => this.#now() - startedAt >= STINT_MS)
     const endedAt = this.#now()
-    this.#pauseEndsAt = Math.max(this.#pauseEndsAt, endedAt + Math.min(endedAt - startedAt, MAX_PAUSE_MS))
+    this.#tookMs += endedAt - startedAt
+    if (this.#hub.owing > 0) {
+      this.#isScheduled = true
+      setImmediate(() => this.#flush())
+      return
+    }
+    this.#pauseEndsAt = Math.max(this.#pauseEndsAt, endedAt + Math.min(this.#tookMs, MAX_PAUSE_MS))
+    this.#tookMs = 0
   }
 }

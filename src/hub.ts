@@ -15,6 +15,8 @@ export interface HubCounts {
 
 // A connection that is owed more than this is written to at once, so that one tick cannot pass its queue limit by itself.
 const EAGER_WRITE_BYTES = 65_536
+// A look at the clock for so many writes costs nothing beside them, and they take a few milliseconds at most.
+const WRITES_A_LOOK = 256
 
 /**
  * The local connection map: room -> connections on this replica. Collects what a tick owes to each connection and writes
@@ -135,13 +137,23 @@ export class Hub {
     return this.#owing.length
   }
 
-  /** Writes to each connection what it is owed, in one piece. `at` is ms of the monotonic clock, looked at once for all. */
-  flush(at?: number): void {
+  /**
+   * Writes to each connection what it is owed, in one piece. `at` is ms of the monotonic clock, looked at once for all. Breaks
+   * off when `isOver` says so, which is asked now and then: the next one goes on with who is left.
+   */
+  flush(at?: number, isOver: () => boolean = () => false): void {
     const owing = this.#owing
     this.#owing = []
     this.#first = null
     this.#firstFrame = null
-    for (const connection of owing) this.#write(connection, at)
+    for (const [i, connection] of owing.entries()) {
+      this.#write(connection, at)
+      const isLook = (i + 1) % WRITES_A_LOOK === 0 && i + 1 < owing.length
+      if (isLook && isOver()) {
+        this.#owing = owing.slice(i + 1).concat(this.#owing)
+        return
+      }
+    }
   }
 
   /** Writes to one connection what it is owed, before something that must follow it. */

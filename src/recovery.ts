@@ -27,13 +27,15 @@ const BYTES_PER_CHARACTER = 2
  * Joins what a reader missed with what happens meanwhile: backlog pages + live events -> ordered events, or a gap.
  * Pure; one for each connection that resumes, gone when it is live.
  *
- *   reading  live events are held (up to `heldLimitBytes`; past it they are dropped, and read from history as one more page)
+ *   reading  live events are held (up to `heldLimitBytes`; past it they are dropped, and read from history as one more page).
+ *            While it is `paused` none is held: history has them by the time that it is read next
  *   ahead    the backlog reached further than this replica: live events at or before `after` were seen and are dropped
  *   done     `hold` was asked about an event behind `after` while ahead: it and all later ones go straight to the reader
  */
 export class Recovery {
   #after: Cursor
   #phase: 'reading' | 'ahead' | 'done' = 'reading'
+  #isPaused = false
   #held: Event[] = []
   #heldBytes = 0
   #droppedTo: Cursor | null = null
@@ -58,6 +60,29 @@ export class Recovery {
     return this.#phase === 'reading'
   }
 
+  /** True while it waits for its reader, its turn or the bus, and no answer is under way. */
+  get isPaused(): boolean {
+    return this.#isPaused
+  }
+
+  /** Holds nothing until `goOn`. A reader may make it wait for as long as it likes, and thousands of them may. */
+  pause(): void {
+    this.#isPaused = true
+    this.#dropHeld(null)
+  }
+
+  /** To be called before history is read. */
+  goOn(): void {
+    this.#isPaused = false
+    this.#heldBytes = 0
+  }
+
+  /** Names what is lost again, whatever was named before. */
+  forgetTold(): void {
+    this.#told = new Set()
+    this.#toldTo = null
+  }
+
   /** Takes a live event; `true` means that the recovery is over and the caller sends it. */
   hold(event: Event): boolean {
     if (this.#phase === 'done') return true
@@ -67,13 +92,8 @@ export class Recovery {
       return true
     }
     this.#heldBytes += event.data.length * BYTES_PER_CHARACTER + HELD_OVERHEAD_BYTES
-    if (this.#heldBytes <= this.#heldLimitBytes) {
-      this.#held.push(event)
-      return false
-    }
-    this.#held = []
-    // From now on only the position counts; history has the events (ephemeral ones are the first to go, by their nature).
-    this.#droppedTo = event.cursor
+    if (!this.#isPaused && this.#heldBytes <= this.#heldLimitBytes) this.#held.push(event)
+    else this.#dropHeld(event)
     return false
   }
 
@@ -105,6 +125,12 @@ export class Recovery {
     const lost = page.lost.filter(room => !this.#told.has(room))
     for (const room of lost) this.#told.add(room)
     return lost
+  }
+
+  // From now on only the position counts; history has the events (ephemeral ones are the first to go, by their nature).
+  #dropHeld(newest: Event | null): void {
+    this.#droppedTo = (newest ?? this.#held.at(-1))?.cursor ?? this.#droppedTo
+    this.#held = []
   }
 
   #forgetHeld(): void {

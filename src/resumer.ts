@@ -23,8 +23,7 @@ export interface ResumerOptions {
   readonly scheduleFlush: () => void
 }
 
-// Live events that one connection may hold while it reads, and what it is sent at a time, as parts of its queue limit.
-const HELD_SHARE = 1 / 2
+// What a connection is sent at a time, and what it may hold of live events while that is read, as a part of its queue limit.
 const PAGE_SHARE = 1 / 4
 // Pages that one turn of the event loop reads for readers who were sent some already. A page is about 1 ms of work.
 const PAGES_PER_TURN = 8
@@ -63,7 +62,9 @@ export class Resumer {
     const restarted: [Connection, Recovery][] = []
     for (const [connection, rooms] of affected) {
       const { recovery } = connection
-      if (recovery !== null) restarted.push([connection, this.#begin(connection, recovery.after)])
+      // Between two pages, the next one is read after the loss anyway.
+      if (recovery?.isPaused) recovery.forgetTold()
+      else if (recovery !== null) restarted.push([connection, this.#begin(connection, recovery.after)])
       else if (connection.isOpen) this.#oweGap(connection, rooms, reason)
     }
     // Later, behind the events that the bus hands on in this same step: a recovery that memory ended before them would let them
@@ -108,7 +109,8 @@ export class Resumer {
   }
 
   #begin(connection: Connection, after: Cursor): Recovery {
-    const recovery = new Recovery(after, this.#options.queueLimitBytes * HELD_SHARE)
+    const recovery = new Recovery(after, this.#pageBytes)
+    recovery.pause()
     connection.recovery = recovery
     // Left here it would be started a second time when the bus is back, and send everything twice.
     this.#waiting.delete(connection)
@@ -128,7 +130,7 @@ export class Resumer {
     while (isCurrent() && recovery.isReading) {
       if (!(await this.#sendPage(connection, recovery, isCurrent))) return
       // A long backlog goes out at the reader's pace. The last page must not wait: live events may follow it at once.
-      if (recovery.isReading) await this.#nextTurn(connection)
+      if (recovery.isReading) await this.#nextTurn(connection, recovery)
     }
     if (isCurrent()) this.settle(connection)
   }
@@ -142,6 +144,7 @@ export class Resumer {
       return false
     }
     try {
+      recovery.goOn()
       const answer = bus.replay(recovery.after, connection.rooms, this.#pageBytes)
       const page = answer instanceof Promise ? await answer : answer
       if (!isCurrent()) return false
@@ -149,12 +152,14 @@ export class Resumer {
       this.#send(connection, step.events, step.lost, step.isLive ? recovery.after : null)
       return true
     } catch (error) {
+      recovery.pause()
       this.#wait(connection, isCurrent(), error)
       return false
     }
   }
 
-  async #nextTurn(connection: Connection): Promise<void> {
+  async #nextTurn(connection: Connection, recovery: Recovery): Promise<void> {
+    recovery.pause()
     await connection.drained()
     await this.#pages.run(endOfTurn)
   }

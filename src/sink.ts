@@ -18,15 +18,17 @@ export interface Sink {
   drained(): Promise<void>
 }
 
-/** The shortest way to this stream's peer: a plain socket's handle where Node lets us use it, else the stream itself. */
-export function sinkOf(stream: Writable): Sink {
+/**
+ * The shortest way to this stream's peer: a plain socket's handle where Node lets us use it, else the stream itself. A peer that
+ * has as many as `backedUpBytes` waiting counts as backed up.
+ */
+export function sinkOf(stream: Writable, backedUpBytes: number): Sink {
   const handle = handles === null ? null : handleOf(stream)
   // Safe: handleOf finds a handle in sockets only.
-  return handle === null ? new StreamSink(stream) : new SocketSink(stream as Socket, handle)
+  return handle === null
+    ? new StreamSink(stream, backedUpBytes)
+    : new SocketSink(stream as Socket, handle, backedUpBytes)
 }
-
-// What a reader may have waiting before it counts as backed up.
-const BACKED_UP_BYTES = 16_384
 
 /**
  * What can be written to like any stream: HTTP/2, TLS.
@@ -37,19 +39,23 @@ const BACKED_UP_BYTES = 16_384
  */
 class StreamSink implements Sink {
   readonly #stream: Writable
+  readonly #backedUpBytes: number
   #backlog: Backlog | null = null
   #isWaiting = false
+  /** Counts the writes that are waited for. */
+  #turn = 0
   #waiting: (() => void)[] | null = null
 
-  constructor(stream: Writable) {
+  constructor(stream: Writable, backedUpBytes: number) {
     this.#stream = stream
+    this.#backedUpBytes = backedUpBytes
   }
 
   write(frames: Buffer): void {
     if (this.#isWaiting) {
       this.#backlog ??= new Backlog()
       this.#backlog.push(frames)
-    } else if (isFree(this.#stream)) this.#stream.write(frames)
+    } else if (isFree(this.#stream) && !this.#isLarge(frames)) this.#stream.write(frames)
     else this.#writeAndWait([frames])
   }
 
@@ -68,24 +74,35 @@ class StreamSink implements Sink {
   }
 
   get isBackedUp(): boolean {
-    return this.#stream.writableNeedDrain || this.queuedBytes >= BACKED_UP_BYTES
+    return this.#stream.writableNeedDrain || this.queuedBytes >= this.#backedUpBytes
   }
 
   async drained(): Promise<void> {
     while (!this.#stream.destroyed && this.isBackedUp) await this.#change()
   }
 
+  // A stream says `drain` only past a mark of its own, which differs between versions of Node.
+  #isLarge(frames: Buffer): boolean {
+    return this.#stream.writableLength + frames.length >= this.#backedUpBytes
+  }
+
   // The callback of the last one comes when all of them are gone, or the stream is.
   #writeAndWait(blocks: Buffer[]): void {
     this.#isWaiting = true
     const last = blocks.pop()!
-    this.#stream.cork()
+    const turn = ++this.#turn
+    // A corked stream says that it needs draining even when all of it leaves at once.
+    const isOne = blocks.length === 0
+    if (!isOne) this.#stream.cork()
     for (const block of blocks) this.#stream.write(block)
-    this.#stream.write(last, () => this.#goOn())
-    this.#stream.uncork()
+    this.#stream.write(last, () => this.#goOn(turn))
+    if (!isOne) this.#stream.uncork()
+    // Gone already, though the callback is still to come: the next write need not wait for it.
+    if (this.#stream.writableLength === 0) this.#isWaiting = false
   }
 
-  #goOn(): void {
+  #goOn(turn: number): void {
+    if (turn !== this.#turn) return
     this.#isWaiting = false
     const blocks = this.#backlog?.takeAll() ?? []
     this.#backlog = null
@@ -120,14 +137,16 @@ class StreamSink implements Sink {
 class SocketSink implements Sink {
   readonly #socket: Socket
   readonly #handle: Handle
+  readonly #backedUpBytes: number
   #rest: StreamSink | null = null
   #isHolding = true
   #left = 0
   #waiting: (() => void)[] | null = null
 
-  constructor(socket: Socket, handle: Handle) {
+  constructor(socket: Socket, handle: Handle, backedUpBytes: number) {
     this.#socket = socket
     this.#handle = handle
+    this.#backedUpBytes = backedUpBytes
   }
 
   write(frames: Buffer): void {
@@ -165,13 +184,13 @@ class SocketSink implements Sink {
       const waiting = this.#waiting
       await new Promise<void>(resolve => waiting.push(resolve))
     }
-    await (this.#rest ?? new StreamSink(this.#socket)).drained()
+    await (this.#rest ?? new StreamSink(this.#socket, this.#backedUpBytes)).drained()
   }
 
   #hold(frames: Buffer): void {
     if (this.#rest === null && isFree(this.#socket)) this.#socket.write(frames)
     else {
-      this.#rest ??= new StreamSink(this.#socket)
+      this.#rest ??= new StreamSink(this.#socket, this.#backedUpBytes)
       this.#rest.write(frames)
     }
   }

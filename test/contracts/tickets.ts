@@ -4,7 +4,7 @@ import { FIRST_USE_MS, hashTicket, newTicket, type TicketRequest, type TicketSto
 /** Makes a store of its own for a test. */
 export type CreateTickets = (t: Test) => TicketStore | Promise<TicketStore>
 
-const REQUEST: TicketRequest = { userId: '42', follow: ['session:abc', 'hub*'], sessionMs: 3_600_000 }
+const REQUEST: TicketRequest = { userId: '42', follow: ['session:abc', 'hub*'], sessionMs: 3_600_000, maker: 'backend' }
 
 /** What every store of tickets must do. */
 export function testTickets(t: Test, create: CreateTickets): void {

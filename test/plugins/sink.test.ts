@@ -31,7 +31,7 @@ async function link(t: Test, wrap: (socket: Socket) => Duplex): Promise<Link> {
     end.on('error', () => {})
     t.teardown(() => end.destroy())
   }
-  return { sink: sinkOf(wrap(socket)), socket, peer }
+  return { sink: sinkOf(wrap(socket), 16_384), socket, peer }
 }
 
 // Frame n is its number, over and over: a hole, a repetition and a swap all show.

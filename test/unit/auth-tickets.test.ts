@@ -1,8 +1,9 @@
 import t from 'tap'
-import { FIRST_USE_MS, hashTicket, isTicket, MemoryTickets, newTicket } from '../../src/auth/tickets.js'
+import { MemoryTickets } from '../../src/auth/memory-tickets.js'
+import { FIRST_USE_MS, hashTicket, isTicket, newTicket } from '../../src/auth/tickets.js'
 import { ProcessClock } from '../../src/clock.js'
 
-const REQUEST = { userId: '42', follow: ['hub'], sessionMs: 1_000_000 }
+const REQUEST = { userId: '42', follow: ['hub'], sessionMs: 1_000_000, maker: 'backend' }
 const TICKET = { userId: '42', follow: ['hub'], issuedAt: 0, expiresAt: 1_000_000 }
 
 t.test('a ticket must be used within 60 s; used, it lives until its session ends', async t => {

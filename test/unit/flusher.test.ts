@@ -41,7 +41,7 @@ function setUp(t: Test) {
     await turn()
     clock.workMs = 0
   }
-  return { clock, publish, flushLarge, small, large }
+  return { clock, publish, flushLarge, connect, small, large }
 }
 
 t.test('what comes in one turn leaves at its end, in one piece', async t => {
@@ -96,3 +96,22 @@ t.test('however long a flush took, the pause after it ends', async t => {
   mock.timers.tick(100)
   t.same(large[0]?.data, ['1', '2'])
 })
+
+t.test(
+  'a flush that takes long goes on in later turns, and every reader gets everything once and in order',
+  async t => {
+    const { clock, publish, large, connect } = setUp(t)
+    const more = Array.from({ length: 3 * LARGE }, () => connect('large'))
+    clock.workMs = 30
+    publish('large')
+    await turn()
+    t.same(large[0]?.data, ['1'])
+    t.same(more.at(-1)?.data, [], 'not in this turn')
+    publish('large')
+    for (let n = 0; n < 5; n++) await turn()
+    clock.workMs = 0
+    mock.timers.tick(100)
+    await turn()
+    for (const sink of [...large, ...more]) t.same(sink.data, ['1', '2'])
+  },
+)

@@ -1,4 +1,7 @@
+import { Writable } from 'node:stream'
 import t, { type Test } from 'tap'
+import type { Bus } from '../../src/bus/bus.js'
+import { MemoryBus } from '../../src/bus/memory.js'
 import type { Cursor } from '../../src/cursor.js'
 import { BusUnavailable } from '../../src/errors.js'
 import { type AttachRequest, Gateway, type GatewayOptions } from '../../src/gateway.js'
@@ -11,7 +14,12 @@ const at = (seq: number, epoch = 'k'): Cursor => ({ epoch, seq })
 const REQUEST = { userId: '1', rooms: ['room'], envelope: false, after: null }
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
-async function start(t: Test, options: Partial<GatewayOptions> = {}, bus = new ScriptedBus()) {
+async function start<B extends Bus = ScriptedBus>(
+  t: Test,
+  options: Partial<GatewayOptions> = {},
+  // Safe: without one it is a ScriptedBus.
+  bus: B = new ScriptedBus() as Bus as B,
+) {
   const gateway = new Gateway({
     bus,
     log: silent,
@@ -300,6 +308,77 @@ t.test('readers that wait for the rest of a long backlog hold none of it in the 
   const grown = process.memoryUsage().heapUsed - before
   t.ok(bus.pages >= 200 && bus.pages <= 400, `${bus.pages} pages were read`)
   t.ok(grown < 200 * 20_000, `${Math.round(grown / 200)} bytes a reader, where a page has 131,072`)
+})
+
+t.test('readers that do not take their backlog hold no live events meanwhile, and get all of them later', async t => {
+  const { bus, open } = await start(t)
+  bus.position = at(10)
+  const readers = Array.from({ length: 50 }, (_, n) => open({ after: at(0), rooms: [`room:${n}`], isStalled: true }))
+  // A sink that stalls takes the first write, and waits with what follows.
+  for (const [n, asked] of bus.asked.entries()) {
+    asked.answer({ events: [eventAt(1, `room:${n}`, { data: 'x'.repeat(100_000) })], upTo: at(1), hasMore: true })
+  }
+  await settle()
+  collectGarbage()
+  const before = process.memoryUsage().heapUsed
+  for (let n = 0; n < 300; n++) {
+    bus.deliver(eventAt(11 + n, `room:${n % 50}`, { data: JSON.stringify(`${n}`.padEnd(40_000)) }))
+  }
+  collectGarbage()
+  const grown = process.memoryUsage().heapUsed - before
+  t.ok(grown < 50 * 20_000, `${Math.round(grown / 50)} bytes a reader, of 240,000 that were published to each`)
+  t.equal(bus.asked.length, 50)
+  const [{ sink }] = readers as [(typeof readers)[0]]
+  sink.flow()
+  await settle()
+  const missed = Array.from({ length: 6 }, (_, n) => eventAt(11 + n * 50, 'room:0', { data: `${n * 50}` }))
+  bus.asked[50]!.answer({ events: missed, upTo: at(310) })
+  await settle()
+  bus.deliver(eventAt(311, 'room:0'))
+  await settle()
+  t.same(sink.data.slice(1), ['0', '50', '100', '150', '200', '250', '311'])
+})
+
+for (const [queueLimitBytes, maxEventBytes, highWaterMark] of [
+  [16_384, 4_096, 16_384],
+  [81_920, 16_384, 65_536],
+] as const) {
+  t.test(`a reader that takes its backlog slowly gets all of it with a queue of ${queueLimitBytes} bytes`, async t => {
+    const bus = new MemoryBus({ historySize: 1_000, historyTtlMs: 3_600_000 })
+    const { gateway } = await start(t, { queueLimitBytes, maxEventBytes }, bus)
+    const after = bus.position
+    const data = 'x'.repeat(maxEventBytes - 2)
+    for (let n = 0; n < 50; n++) await gateway.publish('room', { type: 'bulk', data })
+    let text = ''
+    // Node's marks differ between its versions, and between kinds of streams.
+    const sink = new Writable({
+      highWaterMark,
+      write(bytes: Buffer, _, done) {
+        text += bytes.toString()
+        setImmediate(() => setImmediate(done))
+      },
+    })
+    const connection = gateway.attach({ ...REQUEST, after, sink })
+    await waitFor(() => text.split('event: bulk').length > 50 || connection.isEnded, 10_000, 'the whole backlog')
+    t.notOk(connection.isEnded, connection.endReason)
+    t.equal(text.split('event: bulk').length - 1, 50)
+  })
+}
+
+t.test('gaps, however many, send a reader that does not take its backlog no more of it', async t => {
+  const bus = new EndlessBus()
+  bus.position = at(1_000)
+  const { gateway, open } = await start(t, {}, bus)
+  const { sink, connection } = open({ after: at(0), isStalled: true })
+  await settle()
+  const { pages } = bus
+  for (let n = 0; n < 20; n++) {
+    bus.subscriber.onGap(['room'], 'history')
+    await settle()
+  }
+  t.equal(bus.pages, pages)
+  t.ok(sink.listenerCount('drain') < 5, 'and nothing more waits for it')
+  t.ok(gateway.connections.has(connection))
 })
 
 t.test('long backlogs of many readers leave the event loop to others between a few pages', async t => {

@@ -1,0 +1,108 @@
+import type { Clock } from '../clock.js'
+import { heapShare } from '../heap.js'
+import { type Stored, TicketShelf } from './ticket-shelf.js'
+import {
+  FIRST_USE_MS,
+  type Kept,
+  type MadeTicket,
+  type Taken,
+  type Ticket,
+  type TicketRequest,
+  type TicketStore,
+} from './tickets.js'
+
+const MAX_UNUSED = 10_000
+const MAX_UNUSED_BYTES = 16 * 1_048_576
+const MAX_USED = 100_000
+const MAX_UNKNOWN_REVOKED = 10_000
+
+/**
+ * Tickets of a single process. Bounded, whoever asks for how many: past ten thousand unused ones or 16 MiB, and past a hundred
+ * thousand used ones or an eighth of the heap, who made the most loses the oldest; of the used ones those that nobody uses now.
+ */
+export class MemoryTickets implements TicketStore {
+  readonly #clock: Clock
+  readonly #unused = new TicketShelf({ tickets: MAX_UNUSED, bytes: MAX_UNUSED_BYTES, mayGo: () => true })
+  readonly #used = new TicketShelf({
+    tickets: MAX_USED,
+    bytes: heapShare(1 / 8),
+    mayGo: ({ connectionId }) => connectionId === null,
+  })
+  /** Revoked without having been known, as in Redis. */
+  readonly #unknownRevoked = new Set<string>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  async make(hash: string, { userId, follow, sessionMs, maker }: TicketRequest): Promise<MadeTicket> {
+    const issuedAt = Math.floor(this.#clock.now())
+    const expiresAt = issuedAt + sessionMs
+    const useBefore = Math.min(issuedAt + FIRST_USE_MS, expiresAt)
+    const ticket = { userId, follow, issuedAt, expiresAt }
+    this.#unused.put(hash, { ticket, maker, useBefore, connectionId: null, turn: 0, isRevoked: false })
+    const isOver = (stored: Stored) => stored.useBefore <= issuedAt
+    this.#unused.dropOldest(isOver)
+    this.#unused.makeRoom(isOver)
+    return { issuedAt, expiresAt, useBefore }
+  }
+
+  async find(hash: string): Promise<Ticket | null> {
+    return this.#usable(hash)?.ticket ?? null
+  }
+
+  async take(hash: string, connectionId: string, isReturning: boolean): Promise<Taken> {
+    const stored = this.#usable(hash)
+    if (stored === undefined) return { outcome: 'gone' }
+    if (stored.connectionId !== null && !isReturning) return { outcome: 'held' }
+    stored.connectionId = connectionId
+    if (stored.turn === 0) this.#use(hash, stored)
+    return { outcome: 'taken', turn: ++stored.turn }
+  }
+
+  async leave(hash: string, connectionId: string): Promise<void> {
+    const stored = this.#used.find(hash)
+    if (stored?.connectionId === connectionId) stored.connectionId = null
+  }
+
+  async revoke(hash: string): Promise<boolean> {
+    const stored = this.#stored(hash)
+    if (stored !== undefined) {
+      const wasGood = !stored.isRevoked
+      stored.isRevoked = true
+      return wasGood
+    }
+    this.#unknownRevoked.add(hash)
+    if (this.#unknownRevoked.size > MAX_UNKNOWN_REVOKED) {
+      this.#unknownRevoked.delete(this.#unknownRevoked.keys().next().value!)
+    }
+    return false
+  }
+
+  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<Kept> {
+    const stored = this.#stored(hash)
+    if (stored?.isRevoked || this.#unknownRevoked.has(hash)) return 'revoked'
+    if (stored !== undefined && stored.turn > turn) return 'replaced'
+    const maker = stored?.maker ?? ''
+    this.#use(hash, { ticket, maker, useBefore: ticket.expiresAt, connectionId, turn, isRevoked: false })
+    return stored !== undefined && stored.turn < turn ? 'regained' : 'yours'
+  }
+
+  #use(hash: string, stored: Stored): void {
+    this.#unused.delete(hash)
+    this.#used.put(hash, stored)
+    const now = this.#clock.now()
+    this.#used.makeRoom(({ ticket }) => ticket.expiresAt <= now)
+  }
+
+  #stored(hash: string): Stored | undefined {
+    return this.#used.find(hash) ?? this.#unused.find(hash)
+  }
+
+  #usable(hash: string): Stored | undefined {
+    const stored = this.#stored(hash)
+    if (stored === undefined || stored.isRevoked) return undefined
+    const until = stored.turn === 0 ? stored.useBefore : stored.ticket.expiresAt
+    return until > this.#clock.now() ? stored : undefined
+  }
+}
