@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import { Unauthorized } from '../errors.js'
 import { isUserId } from '../event.js'
+import { RememberedTokens } from './remembered-tokens.js'
 import type { DateOf } from './sightings.js'
 import { isPattern, type Viewer } from './viewer.js'
 
@@ -29,7 +30,6 @@ const LEEWAY_MS = LEEWAY_S * 1_000
 const MAX_TOKEN_LENGTH = 8_192
 // A key that its issuer withdrew must not live on in here for long.
 const REMEMBERED_MS = 60_000
-const REMEMBERED_TOKENS = 10_000
 
 const ACCESS_TYPES: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'at+jwt'])
 // Where issuers say in the payload what a token is for: Keycloak, Cognito, libraries of frameworks.
@@ -47,7 +47,7 @@ export function rememberedMs(maxLifeMs: number): number {
  */
 export function createTokenVerifier(rules: TokenRules): (token: string) => Promise<Viewer> {
   const { issuer, audience, now } = rules
-  const remembered = new Map<string, { viewer: Viewer; until: number }>()
+  const remembered = new RememberedTokens()
   const options = {
     algorithms: [...rules.algorithms],
     clockTolerance: LEEWAY_S,
@@ -60,16 +60,12 @@ export function createTokenVerifier(rules: TokenRules): (token: string) => Promi
       throw new Unauthorized(`the token has ${token.length} characters but at most ${MAX_TOKEN_LENGTH} are taken`)
     }
     const id = hash('sha256', token, 'base64url')
-    const known = remembered.get(id)
-    if (known !== undefined) {
-      if (known.until > performance.now() && known.viewer.expiresAt! + LEEWAY_MS > now()) return known.viewer
-      remembered.delete(id)
-    }
+    const known = remembered.find(id, performance.now())
+    if (known !== undefined && known.expiresAt! + LEEWAY_MS > now()) return known
+    remembered.forget(id)
     const claims = await claimsOf(token, rules, { ...options, currentDate: new Date(now()) })
     const viewer = await dated(idOf(token), viewerOf(claims, rules), claims, rules)
-    // Oldest out: a map keeps the order of arrival.
-    if (remembered.size >= REMEMBERED_TOKENS) remembered.delete(remembered.keys().next().value!)
-    remembered.set(id, { viewer, until: performance.now() + REMEMBERED_MS })
+    remembered.remember(id, viewer, performance.now() + REMEMBERED_MS)
     return viewer
   }
 }
