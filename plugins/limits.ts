@@ -8,6 +8,7 @@ import { shown } from '../src/event.js'
 import { Bodies, PIECE_BYTES } from '../src/limits/bodies.js'
 import type { SharedBuckets } from '../src/limits/exchange.js'
 import { Limiter } from '../src/limits/limiter.js'
+import { atMostEvery } from '../src/log.js'
 
 type Done = (error?: Error) => void
 
@@ -71,19 +72,16 @@ const KINDS: Record<Kind['name'], Kind> = {
   connect: { name: 'connect', option: 'rateLimitConnect', what: 'new streams', ...MINUTE },
 }
 
-// Rates and bounds. Whoever is over a rate is refused with 429; the stream's door turns that into an answer that EventSource
-// comes back from.
+// Rates and bounds. A publisher or viewer over a rate is refused with 429; the stream's door turns that into an answer that
+// EventSource comes back from.
 async function limits(app: FastifyInstance, { config, store }: LimitsOptions): Promise<void> {
   const refused: Record<Kind['name'], number> = { publish: 0, rooms: 0, connect: 0 }
   addMetric(app, refused)
-  const lastLogAt = new Map<string, number>()
+  const isDue = atMostEvery(LOG_INTERVAL_MS)
   const note = ({ name }: Kind, refusal: Error) => {
     refused[name]++
     // Refusals repeat: a line of a limit now and then is enough.
-    const now = performance.now()
-    if (now - (lastLogAt.get(name) ?? Number.NEGATIVE_INFINITY) < LOG_INTERVAL_MS) return
-    lastLogAt.set(name, now)
-    app.log.warn({ limit: name, refused: refused[name] }, `rate limit: ${refusal.message}`)
+    if (isDue(name)) app.log.warn({ limit: name, refused: refused[name] }, `rate limit: ${refusal.message}`)
   }
   const [publish, rooms, connect] = [KINDS.publish, KINDS.rooms, KINDS.connect].map(kind =>
     config[kind.option] === 0 ? null : createRate(kind, config[kind.option], store, refusal => note(kind, refusal)),
@@ -145,7 +143,7 @@ function hookOf(rate: ReturnType<typeof createRate> | null | undefined, events: 
   }
 }
 
-// Bytes are counted as they come. Whoever would hold too many is refused while the body is still on its way.
+// Bytes are counted as they come. A body that would hold too many is refused while it is still on its way.
 function boundBodies(bodies: Bodies): Limits['bodies'] {
   return (request, reply, payload, done) => {
     const who = whoOf(request)
@@ -165,7 +163,7 @@ function boundBodies(bodies: Bodies): Limits['bodies'] {
       const error = new BodiesTooLarge(shown(nameOf(request)), bodies.heldBy(who) + bytes, allowed)
       // At once, so that of many bodies that come side by side one at least gets through.
       giveBack()
-      // To whoever reads the body it ends in an error, which becomes the answer. One that nobody reads holds nothing.
+      // Its parser sees the body end in an error, which becomes the answer. A body without a parser holds nothing.
       if (payload.listenerCount('error') > 0) payload.emit('error', error)
     }
     payload.on('data', count)

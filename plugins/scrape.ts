@@ -11,7 +11,7 @@ const LOOP_SAMPLE_MS = 50
 async function scrape(app: FastifyInstance): Promise<void> {
   const registry = app.tidingsMetrics
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_SAMPLE_MS })
-  // Whoever reaches the port may ask: all who ask while an answer is being made get that one.
+  // Anybody who reaches the port may ask: all requests that come while an answer is being made get that one.
   let underWay: Promise<string> | null = null
   const render = (): Promise<string> => {
     underWay ??= registry.metrics().finally(() => {

@@ -8,7 +8,7 @@ export interface Clock {
   readonly isSet: boolean
 }
 
-/** A clock set back further than this is not made up for: whoever set it ahead by a year must be able to take that back. */
+/** A clock set back further than this is not made up for: a clock that was set ahead by a year can be put right again. */
 export const MAX_STEP_BACK_MS = 300_000
 
 /** The process' own clock, for a gateway of a single process. */

@@ -10,7 +10,7 @@ export function jittered(ageMs: number): number {
 
 /**
  * When a reader should come back: spread, so that a closed replica's readers do not come back in one moment. Ages are spread
- * already, and who ends for its age has a place to go to.
+ * already, and a stream that ends for its age has a place to go to.
  */
 export function retryDelayMs(reason: CloseReason): number {
   return reason === 'max-age' ? Math.random() * RETRY_MIN_MS : RETRY_MIN_MS + Math.random() * RETRY_SPREAD_MS

@@ -5,3 +5,14 @@ export interface Log {
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
 }
+
+/** Makes a function that is true for each key at most once in `ms`: for lines that would repeat for as long as trouble lasts. */
+export function atMostEvery(ms: number): (key: string) => boolean {
+  const lastAt = new Map<string, number>()
+  return key => {
+    const now = performance.now()
+    if (now - (lastAt.get(key) ?? Number.NEGATIVE_INFINITY) < ms) return false
+    lastAt.set(key, now)
+    return true
+  }
+}

@@ -14,7 +14,7 @@ import { type Clock, ProcessClock, RedisClock } from './clock.js'
 import type { Config } from './config.js'
 import type { SharedBuckets } from './limits/exchange.js'
 import { redisBuckets } from './limits/redis.js'
-import type { Log } from './log.js'
+import { atMostEvery, type Log } from './log.js'
 import { RedisLink } from './redis/link.js'
 import { RedisNames } from './redis/names.js'
 
@@ -54,7 +54,10 @@ export function createShared(config: Config, log: Log, hasOwnViewers = false): S
     }
   }
   // Trouble repeats while Redis is away; a line of a kind now and then is enough.
-  const warn = atMostEvery(TROUBLE_LOG_MS, (what: string, error: unknown) => log.warn({ err: error }, what))
+  const isDue = atMostEvery(TROUBLE_LOG_MS)
+  const warn = (what: string, error: unknown) => {
+    if (isDue(what)) log.warn({ err: error }, what)
+  }
   const link = new RedisLink({
     url: config.redisUrl!,
     onTrouble: (error, connection) => warn(`Redis ${connection}: connection trouble, trying again`, error),
@@ -65,7 +68,7 @@ export function createShared(config: Config, log: Log, hasOwnViewers = false): S
   const bus = new RedisBus({
     ...config,
     link,
-    prefix: config.redisPrefix,
+    names,
     waitReplicas: config.redisWaitReplicas,
     waitMs: config.redisWaitMs,
     onTrouble: (error, what) => warn(`bus: ${what}`, error),
@@ -90,14 +93,4 @@ function longestLifeMs({ jwtSecret, jwtPublicKey, jwksUrl, tokenMaxLifeMs }: Con
   const takesTokens = [jwtSecret, jwtPublicKey, jwksUrl].some(verifier => verifier !== undefined)
   const ticketMs = rememberedMs(MAX_SESSION_MS)
   return takesTokens || hasOwnViewers ? Math.max(rememberedMs(tokenMaxLifeMs), ticketMs) : ticketMs
-}
-
-function atMostEvery(ms: number, log: (what: string, error: unknown) => void): (what: string, error: unknown) => void {
-  const lastAt = new Map<string, number>()
-  return (what, error) => {
-    const now = performance.now()
-    if (now - (lastAt.get(what) ?? Number.NEGATIVE_INFINITY) < ms) return
-    lastAt.set(what, now)
-    log(what, error)
-  }
 }

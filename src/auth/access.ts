@@ -136,7 +136,7 @@ export class Access {
   /**
    * Makes the connection that is about to be attached the only user of the viewer's ticket; `null` when another stream has
    * it. Only an EventSource that comes back (`isReturning`: it names a position) takes it from another: its broken
-   * link may look alive from here. Whoever else opens the same URL meanwhile is the second user, and is turned away.
+   * link may look alive from here. A connection that opens the same URL meanwhile is a second user, and is turned away.
    * @throws Unauthorized, AccessUnavailable
    */
   takeSeat(viewer: Viewer & { ticket: string }, connectionId: string, isReturning: boolean): Promise<Seat | null> {
@@ -200,7 +200,7 @@ export class Access {
   #revoke(userId: string, at: number): number {
     const { gateway } = this.#options
     this.#options.revocations.known.note(userId, at)
-    // Dated ahead, though nothing is let in that is: the clock was set back since, and whoever has it had it before.
+    // No credential dated ahead is let in. One that is ahead now was made before the clock was set back, and so before this.
     const ahead = this.clock.now() + DATED_AHEAD_MS
     const isOlder = ({ issuedAt }: Connection) => issuedAt === null || issuedAt <= at || issuedAt > ahead
     const ended = gateway.connectionsOf(userId).filter(isOlder)

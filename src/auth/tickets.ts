@@ -28,7 +28,7 @@ export interface MadeTicket {
 }
 
 /**
- * What came of wanting to use a ticket. `taken`: it is the caller's, and every earlier turn is over. `held`: another stream
+ * The outcome of `take`. `taken`: it is the caller's, and every earlier turn is over. `held`: another stream
  * has it. `gone`: not made here, not used in time, over, or revoked.
  */
 export type Taken = { readonly outcome: 'taken'; readonly turn: number } | { readonly outcome: 'held' | 'gone' }

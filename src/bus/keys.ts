@@ -28,7 +28,7 @@ interface RoomKeys {
 
 /**
  * The idempotency keys of the memory bus: of each room its own, each for 5 minutes. Past the limit the room with the most keys
- * loses its oldest one (max-min fairness), so that who floods a room with keys pushes out those of that room first. Every call
+ * loses its oldest one (max-min fairness), so that a publisher who floods a room with keys pushes out the keys of that room first. Every call
  * takes constant time: rooms are kept in lists by their number of keys.
  */
 export class Keys {

@@ -30,7 +30,7 @@ export interface BeaconMessage {
 }
 
 /**
- * Reads a message's head; `null` when it is none of ours, because whoever reaches the Redis may write to the channel. `body` is a
+ * Reads a message's head; `null` when it is none of ours, because every client of this Redis may write to the channel. `body` is a
  * view into `message`.
  */
 export function readMessage(message: Buffer): EventsMessage | BeaconMessage | null {

@@ -83,7 +83,7 @@ export class RedisSignals implements Signals {
     })
   }
 
-  // Whoever reaches the Redis may write to the channel, and so may replicas of other versions: nothing that comes may throw.
+  // Every client of this Redis may write to the channel, and so may replicas of other versions: nothing that comes may throw.
   #take(text: string): void {
     const message = readMessage(text)
     if (message === null) return
@@ -92,7 +92,7 @@ export class RedisSignals implements Signals {
       const { signal } = message
       // What a later version asks for is about no stream that this one knows of.
       const count = Value.Check(SignalSchema, signal) ? (this.#handler?.onSignal(signal) ?? 0) : 0
-      // Whoever asked stops waiting by itself when this does not arrive.
+      // The replica that asked stops waiting by itself when this does not arrive.
       this.#publish({ id: message.id, count }).catch(() => {})
     }
   }

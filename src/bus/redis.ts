@@ -5,7 +5,7 @@ import type { Draft, Published } from '../event.js'
 import { Gate } from '../gate.js'
 import { heapShare } from '../heap.js'
 import type { RedisLink } from '../redis/link.js'
-import { RedisNames } from '../redis/names.js'
+import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
 import { type Bus, type BusHealth, type BusOptions, PAGE_BYTES, type Replay, type Subscriber } from './bus.js'
 import { History } from './history.js'
@@ -28,7 +28,7 @@ const CLOSE_TIMEOUT_MS = 2_000
 export interface RedisBusOptions extends BusOptions {
   /** Not connected yet; the bus connects and closes it. */
   readonly link: RedisLink
-  readonly prefix: string
+  readonly names: RedisNames
   /** Redis replicas that must have an event before it counts as published; 0 for none. */
   readonly waitReplicas: number
   readonly waitMs: number
@@ -73,9 +73,9 @@ export class RedisBus implements Bus {
   constructor(options: RedisBusOptions) {
     this.#options = options
     this.#link = options.link
-    this.#names = new RedisNames(options.prefix, options.link.address.db)
+    this.#names = options.names
     this.#state = new RedisState(options.link, this.#names)
-    this.#publisher = new RedisPublisher({ ...options, names: this.#names, state: this.#state })
+    this.#publisher = new RedisPublisher({ ...options, state: this.#state })
     this.#reader = new RedisReader(this.#state, this.#names, options.historyTtlMs)
     this.#tail = this.#emptyTail({ epoch: '', seq: 0 })
   }

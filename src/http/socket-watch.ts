@@ -51,7 +51,7 @@ export class SocketWatch {
   readonly #servers = new Set<WatchedServer>()
   /** By what the kernel accepted: below TLS. */
   readonly #sockets = new Map<Socket, WatchedSocket>()
-  /** In these three, whoever came first has waited longest. */
+  /** In these three, the socket that came first has waited longest. */
   readonly #fresh = new Set<WatchedSocket>()
   readonly #busy = new Set<WatchedSocket>()
   readonly #idle = new Set<WatchedSocket>()
@@ -209,7 +209,7 @@ export class SocketWatch {
     if (state.size > this.#limits.maxWaiting && oldest !== undefined) this.#evict(oldest)
   }
 
-  // Whoever makes the most wait goes first.
+  // The socket with the most unread bytes goes first.
   #evictUnread(unread: { socket: WatchedSocket; bytes: number }[], maxBytes: number): void {
     let total = unread.reduce((sum, { bytes }) => sum + bytes, 0)
     if (total <= maxBytes) return
@@ -268,7 +268,7 @@ export class SocketWatch {
   }
 }
 
-// From the front: whoever came later waits for less long.
+// From the front: a socket that came later has waited for less long.
 function* olderThan(state: Iterable<WatchedSocket>, time: number): Iterable<WatchedSocket> {
   for (const socket of state) {
     if (socket.since > time) return

@@ -9,7 +9,7 @@ export interface SharedBuckets {
   add(charges: readonly { readonly who: string; readonly costMs: number }[]): Promise<readonly number[]>
 }
 
-// Told to the others when it is this part of a window: often enough to matter, and seldom for whoever uses little.
+// Told to the others when it is this part of a window: often enough to matter, and seldom for a publisher that uses little.
 const NOTICEABLE = 1 / 16
 // Buckets in one exchange, so that no script holds up Redis.
 const AT_ONCE = 500

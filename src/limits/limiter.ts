@@ -22,7 +22,7 @@ const NEAR = 1 / 2
 
 /**
  * A limit on events, for each publisher by itself: a leaky bucket with debt (GCRA). A bucket holds the limit and drains within a
- * window, evenly. Whoever has room for one event is let through and charged the whole cost, even past the brim: a batch of
+ * window, evenly. A request that finds room for one event is let through and charged the whole cost, even past the brim: a batch of
  * 1,000 passes a limit of 10, once, and its debt is what later requests wait for. So within any time `t` a publisher is allowed
  * at most `limit x (1 + t / window)` events and one request more.
  *

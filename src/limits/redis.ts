@@ -5,7 +5,7 @@ import type { SharedBuckets } from './exchange.js'
 
 const script = loadScript(import.meta.url, 'rate.lua')
 
-// Whoever is near a limit waits for it; past this the replica decides alone.
+// A request near its limit waits for the answer; past this the replica decides alone.
 const ANSWER_TIMEOUT_MS = 300
 
 /** The buckets of the limit `name` in Redis, on the bus's connection. */

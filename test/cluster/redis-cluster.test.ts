@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { RedisBus } from '../../src/bus/redis.js'
 import { RedisLink } from '../../src/redis/link.js'
+import { RedisNames } from '../../src/redis/names.js'
 import { testBus } from '../contracts/bus.js'
 import { draft, listenTo, payloads } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
@@ -15,7 +16,8 @@ const nodes = { slot: SLOT }
 function busOn(url: string, prefix = 'tidings:') {
   const troubles: string[] = []
   const link = new RedisLink({ url, onTrouble: error => void troubles.push(error.message) })
-  const options = { historySize: 1_000, historyTtlMs: 60_000, prefix, link, waitReplicas: 0, waitMs: 500 }
+  const names = new RedisNames(prefix, link.address.db)
+  const options = { historySize: 1_000, historyTtlMs: 60_000, names, link, waitReplicas: 0, waitMs: 500 }
   const bus = new RedisBus({ ...options, onTrouble: error => void troubles.push(String(error)) })
   return { bus, link, troubles }
 }
@@ -38,7 +40,8 @@ t.test('the contract of the bus holds on a cluster', async t => {
   let count = 0
   testBus(t, (_, options) => {
     const link = new RedisLink({ url: cluster.url })
-    const own = { prefix: `t${++count}:`, link, waitReplicas: 0, waitMs: 500, onTrouble: () => {} }
+    const names = new RedisNames(`t${++count}:`, link.address.db)
+    const own = { names, link, waitReplicas: 0, waitMs: 500, onTrouble: () => {} }
     return new RedisBus({ ...options, ...own })
   })
 })

@@ -5,6 +5,7 @@ import t, { type Test } from 'tap'
 import { RedisBus } from '../../src/bus/redis.js'
 import { createEmitter } from '../../src/emitter.js'
 import { RedisLink } from '../../src/redis/link.js'
+import { RedisNames } from '../../src/redis/names.js'
 import { loadScript } from '../../src/redis/script.js'
 import { type Link, startLink } from '../chaos/proxy.js'
 import { draft, listenTo, payloads } from '../helpers/bus.js'
@@ -32,7 +33,8 @@ function watchedLink(t: Test, url: string) {
 
 function busOn(url: string) {
   const link = new RedisLink({ url })
-  const options = { historySize: 1_000, historyTtlMs: 60_000, prefix: 'tidings:', link, waitReplicas: 0, waitMs: 500 }
+  const names = new RedisNames('tidings:', link.address.db)
+  const options = { historySize: 1_000, historyTtlMs: 60_000, names, link, waitReplicas: 0, waitMs: 500 }
   return new RedisBus({ ...options, onTrouble: () => {} })
 }
 

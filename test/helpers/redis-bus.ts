@@ -1,6 +1,7 @@
 import type { BusOptions } from '../../src/bus/bus.js'
 import { RedisBus } from '../../src/bus/redis.js'
 import { RedisLink } from '../../src/redis/link.js'
+import { RedisNames } from '../../src/redis/names.js'
 
 /** Options of a test's Redis bus. */
 export interface RedisBusSetup extends Partial<BusOptions> {
@@ -16,5 +17,6 @@ export function createRedisBus(url: string, setup: RedisBusSetup = {}): { bus: R
   const link = new RedisLink({ url })
   const { historySize = 1_000, historyTtlMs = 60_000, prefix = 'test:', waitReplicas = 0, waitMs = 500 } = setup
   const { onTrouble = () => {} } = setup
-  return { bus: new RedisBus({ link, prefix, historySize, historyTtlMs, waitReplicas, waitMs, onTrouble }), link }
+  const names = new RedisNames(prefix, link.address.db)
+  return { bus: new RedisBus({ link, names, historySize, historyTtlMs, waitReplicas, waitMs, onTrouble }), link }
 }
