@@ -215,7 +215,7 @@ t.test('a reader outlives the time when no replica is there at all', { skip }, a
   await waitFor(() => reader.events.some(({ data }) => data === 'back'), 5_000, 'the event')
 })
 
-t.test('publishers behind nginx get no error while a replica shuts down and comes back', { skip }, async t => {
+t.test('publishers behind nginx get no error while a replica shuts down', { skip }, async t => {
   const gateways = await startPair(t)
   const nginx = await startNginx(t, gateways)
   const outcomes = new Map<number, number>()
@@ -237,8 +237,6 @@ t.test('publishers behind nginx get no error while a replica shuts down and come
   const reader = new ResumingReader(t, `${gateways[0]!.url}/v1/stream?user=1`, { headers })
   await waitFor(() => reader.opens === 1, 5_000, 'a stream, so that the drain takes its time')
   t.equal(await gateways[0]!.stop(), 0)
-  await more(50)
-  await gateways[0]!.restart()
   await more(50)
   isOver = true
   await Promise.all(publishers)
