@@ -161,7 +161,8 @@ t.test(
       within(t, 30_000, resetOf(closedFrames, 1, unreadFrom), 'an answer whose window stays closed'),
     ])
     const beats = () => received.filter(({ type, stream }) => type === FRAME.data && stream === 1).length
-    t.ok(beats() > 50, `the stream beside them goes on: ${beats()} heartbeats`)
+    // One comes after a second of silence, which is looked for once a second.
+    t.ok(beats() > 30, `the stream beside them goes on: ${beats()} heartbeats`)
     const seen = beats()
     await waitFor(() => beats() > seen, 5_000, 'another heartbeat')
     t.notOk(
@@ -191,5 +192,5 @@ t.test('the same limits hold without TLS', { buffered: true }, async t => {
   t.notOk(stream.destroyed)
   if (process.platform === 'linux')
     await waitFor(() => socketsOn(gateway.port) === 1, 5_000, 'no socket but that of the stream')
-  t.ok(stream.blocks.length > 50, `heartbeats all the while: ${stream.blocks.length}`)
+  t.ok(stream.blocks.length > 30, `heartbeats all the while: ${stream.blocks.length}`)
 })
