@@ -252,7 +252,7 @@ t.test('a Redis that forgot everything is told again what streams and replicas s
 })
 
 t.test('request rates are counted over all replicas', async t => {
-  const { a, b } = await startPair(t, { RATE_LIMIT_PUBLISH: '4', RATE_LIMIT_CONNECT: '2' })
+  const { a, b } = await startPair(t, { RATE_LIMIT_PUBLISH: '4', RATE_LIMIT_CONNECT: '4' })
   const headers = { ...AS_SERVER, 'content-type': 'application/json' }
   const publish = ({ url }: Gateway) => post(`${url}/v1/broadcast`, '{"type":"a"}', headers)
   const answers = await Promise.all([a, b, a, b, a, b, a, b, a, b, a, b, a, b, a, b].map(publish))
@@ -260,8 +260,11 @@ t.test('request rates are counted over all replicas', async t => {
   t.ok(answers.some(({ status }) => status === 429))
   const token = await tokenOf('42')
   const types = []
-  for (const replica of [a, b, a]) types.push((await open(t, replica, `token=${token}`)).events[0]?.type)
-  t.same(types, ['stream.open', 'stream.open', 'stream.close'])
+  for (const replica of [a, b, a, b, a, b, a, b])
+    types.push((await open(t, replica, `token=${token}`)).events[0]?.type)
+  t.same(types.slice(0, 4), ['stream.open', 'stream.open', 'stream.open', 'stream.open'])
+  // Each alone would let four in. What one replica has in flight, the other does not know yet: it may let in one more.
+  t.ok(types.slice(4).includes('stream.close'), types.join(' '))
 })
 
 t.test(
