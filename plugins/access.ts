@@ -4,9 +4,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { MAX_SESSION_MS } from '../src/auth/tickets.js'
 import { ANY_ROOM, covers, isPattern } from '../src/auth/viewer.js'
-import { InvalidBody, ManageForbidden } from '../src/errors.js'
-import { shown, userRoom } from '../src/event.js'
+import { InvalidBody, ManageForbidden, shown } from '../src/errors.js'
 import { refusals } from '../src/http/schemas.js'
+import { userRoom } from '../src/room.js'
 
 const MAX_BODY_BYTES = 65_536
 const MAX_PATTERNS = 1_000

@@ -22,8 +22,8 @@ import {
 import type { Clock } from '../src/clock.js'
 import { isOpen } from '../src/config/rules.js'
 import type { Config } from '../src/config.js'
-import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, Unauthorized } from '../src/errors.js'
-import { isUserId, shown } from '../src/event.js'
+import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, shown, Unauthorized } from '../src/errors.js'
+import { isUserId, roomOf } from '../src/room.js'
 
 /** Rules of an embedding application. */
 export interface AuthHooks {
@@ -201,7 +201,7 @@ function whoeverTheySay(request: FastifyRequest, listed: readonly string[]): Vie
 function actingFor(server: Viewer, request: FastifyRequest): Viewer {
   const { user } = request.query as { user?: unknown } // checked below
   const viewer = { ...server, userId: userIn(user) }
-  const room = `user:${viewer.userId}`
+  const room = roomOf(viewer.userId)
   if (!mayFollow(viewer, room)) throw new FollowForbidden(server.userId, room)
   return viewer
 }

@@ -1,8 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { BodyTooLarge, InvalidRequest, UnsupportedMediaType } from '../src/errors.js'
-import { shown } from '../src/event.js'
+import { BodyTooLarge, InvalidRequest, shown, UnsupportedMediaType } from '../src/errors.js'
 
 const RETRY_AFTER_S = 1
 

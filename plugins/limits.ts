@@ -3,12 +3,12 @@ import fp from 'fastify-plugin'
 import { Counter } from 'prom-client'
 import { covers, type Viewer } from '../src/auth/viewer.js'
 import { type Config, ConfigSchema, type RateLimitName } from '../src/config.js'
-import { BodiesTooLarge, RateLimited } from '../src/errors.js'
-import { shown } from '../src/event.js'
+import { BodiesTooLarge, RateLimited, shown } from '../src/errors.js'
 import { Bodies, PIECE_BYTES } from '../src/limits/bodies.js'
 import type { SharedBuckets } from '../src/limits/exchange.js'
 import { Limiter } from '../src/limits/limiter.js'
 import { atMostEvery } from '../src/log.js'
+import { USER_PREFIX } from '../src/room.js'
 
 type Done = (error?: Error) => void
 
@@ -63,7 +63,7 @@ interface Kind {
 }
 
 const LOG_INTERVAL_MS = 10_000
-const EVERY_USER = 'user:*'
+const EVERY_USER = `${USER_PREFIX}*`
 const SECOND = { windowMs: 1_000, within: 'within a second' }
 const MINUTE = { windowMs: 60_000, within: 'within a minute' }
 const KINDS: Record<Kind['name'], Kind> = {

@@ -2,19 +2,13 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../src/config.js'
+import { createDraft, type Draft, EventBodySchema } from '../src/draft.js'
 import { PublishForbidden } from '../src/errors.js'
-import {
-  createDraft,
-  type Draft,
-  EVERYONE,
-  EventBodySchema,
-  type Published,
-  PublishedSchema,
-  userRoom,
-} from '../src/event.js'
+import { type Published, PublishedSchema } from '../src/event.js'
 import { readBatch, readEventBody } from '../src/http/body.js'
 import { refusals } from '../src/http/schemas.js'
 import { endOfTurn } from '../src/http/turn.js'
+import { EVERYONE, userRoom } from '../src/room.js'
 
 /** The ways to publish over HTTP, as metrics name them. */
 type Door = 'user' | 'room' | 'broadcast' | 'batch'

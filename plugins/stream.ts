@@ -16,12 +16,13 @@ import {
   InvalidRequest,
   InvalidRoom,
   NotAcceptable,
+  shown,
   TooManyRooms,
 } from '../src/errors.js'
-import { isRoom, shown } from '../src/event.js'
 import { Admission } from '../src/http/admission.js'
 import { releaseRequest } from '../src/http/release.js'
 import { refusals } from '../src/http/schemas.js'
+import { isRoom } from '../src/room.js'
 
 const GO_ELSEWHERE: ReadonlySet<EndReason> = new Set(['max-age', 'shutdown', 'overloaded'])
 const KEEPALIVE_MS = 30_000

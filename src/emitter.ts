@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { RedisPublisher } from './bus/redis-publisher.js'
 import { RedisState } from './bus/redis-state.js'
 import { type Config, checkOptions } from './config.js'
+import { type Draft, withKey } from './draft.js'
 import { BusUnavailable, BusUncertain, Closed } from './errors.js'
-import type { Draft, Published } from './event.js'
+import type { Published } from './event.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import { RedisLink } from './redis/link.js'
 import { RedisNames } from './redis/names.js'
@@ -64,7 +65,7 @@ export function createEmitter(options: EmitterOptions): Emitter {
   const take = async (drafts: readonly Draft[]): Promise<Published[]> => {
     const startedAt = performance.now()
     const left = (limitMs: number) => startedAt + limitMs - performance.now()
-    const keyed = retryForMs > 0 ? drafts.map(withKey) : drafts
+    const keyed = retryForMs > 0 ? drafts.map(draft => withKey(draft, crypto.randomUUID())) : drafts
     for (;;) {
       try {
         await whenReady(left(Math.max(connectTimeoutMs, retryForMs)))
@@ -110,8 +111,4 @@ function configOf(options: EmitterOptions): Partial<Config> {
   }
   // Safe: what is left out takes its default.
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<Config>
-}
-
-function withKey(draft: Draft): Draft {
-  return draft.key === undefined ? { ...draft, key: crypto.randomUUID() } : draft
 }

@@ -211,3 +211,9 @@ export const Closed = createError<[what: string]>('TIDINGS_CLOSED', 'the %s is c
 
 /** Configuration that cannot be run; the message lists every bad variable. */
 export const InvalidConfig = createError<[problems: string]>('TIDINGS_INVALID_CONFIG', '%s', 500)
+
+/** A value fit for a message: cut short, control characters escaped. */
+export function shown(value: string): string {
+  const text = JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value)
+  return text.slice(1, -1)
+}

@@ -1,50 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { Cursor } from './cursor.js'
-import { EventTooLarge, InvalidData, InvalidKey, InvalidRoom, InvalidType, InvalidUser } from './errors.js'
-
-/** The room that everyone follows. */
-export const EVERYONE = '*'
-
-/** Characters a type may have. */
-export const MAX_TYPE_LENGTH = 128
-
-/** Events that one batch may hold. */
-export const MAX_BATCH_EVENTS = 1_000
-
-const ROOM = /^[A-Za-z0-9_.:@/-]{1,200}$/
-const USER = /^[A-Za-z0-9_.:@/-]{1,195}$/
-const KEY = /^[\x20-\x7e]{1,200}$/
-// Control characters would forge frames and log lines; lone surrogates cannot be encoded.
-const BAD_IN_TYPE =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
-  /[\u0000-\u001f\u007f-\u009f\u2028\u2029]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
-
-/** What a publisher sends: `data` is any JSON value, or a string that arrives as its lines. */
-export const EventBodySchema = Type.Object(
-  {
-    type: Type.String({
-      description: `Event type, 1-${MAX_TYPE_LENGTH} characters; EventSource listens for it by this name. \`stream.\` is reserved.`,
-      examples: ['job.complete'],
-    }),
-    data: Type.Optional(
-      Type.Unknown({
-        description: 'Any JSON value, delivered exactly as sent; a string is delivered as its lines. Default null.',
-        examples: [{ jobId: 7 }],
-      }),
-    ),
-    ephemeral: Type.Optional(
-      Type.Boolean({ description: 'Takes no history and is the first to be dropped for a reader that is behind.' }),
-    ),
-    key: Type.Optional(
-      Type.String({
-        description: 'Idempotency key: the same key in the same room within 5 minutes publishes once.',
-        examples: ['job-7'],
-      }),
-    ),
-  },
-  { additionalProperties: false },
-)
-export type EventBody = Static<typeof EventBodySchema>
 
 /** What the publisher learns: where the event stands in the bus's order. */
 export const PublishedSchema = Type.Object({
@@ -57,15 +12,6 @@ export const PublishedSchema = Type.Object({
 })
 export type Published = Static<typeof PublishedSchema>
 
-/** An event on its way to the bus. `data` is JSON text, exactly as published. */
-export interface Draft {
-  readonly room: string
-  readonly type: string
-  readonly data: string
-  readonly ephemeral: boolean
-  readonly key: string | undefined
-}
-
 /** An event with its place in the bus's order. `at` is in ms since 1970; `data` is JSON text, never parsed on the way. */
 export interface Event {
   readonly cursor: Cursor
@@ -74,78 +20,4 @@ export interface Event {
   readonly at: number
   readonly data: string
   readonly ephemeral: boolean
-}
-
-/** True for a free name, a user's room or `*`. */
-export function isRoom(room: string): boolean {
-  // JavaScript callers may pass what is no string, which the pattern would test as 'undefined'.
-  return typeof room === 'string' && (room === EVERYONE || (ROOM.test(room) && room !== 'user:'))
-}
-
-/** True for what may stand behind `user:`. */
-export function isUserId(userId: string): boolean {
-  return typeof userId === 'string' && USER.test(userId)
-}
-
-/**
- * The user's own room.
- * @throws InvalidUser  `place` says where the id came from
- */
-export function userRoom(userId: string, place: string): string {
-  if (!isUserId(userId)) throw new InvalidUser(shown(String(userId)), place)
-  return `user:${userId}`
-}
-
-/**
- * A checked event, ready for the bus. `data` is JSON text and already known to be valid JSON.
- * @throws InvalidRoom, InvalidType, InvalidKey, EventTooLarge  with `place` in the message
- */
-export function createDraft(
-  room: string,
-  body: { type: string; data: string; ephemeral?: boolean | undefined; key?: string | undefined },
-  maxEventBytes: number,
-  place: string,
-): Draft {
-  if (!isRoom(room)) throw new InvalidRoom(shown(String(room)), place)
-  const { type, key } = body
-  if (!isType(type)) throw new InvalidType(shown(String(type)), place)
-  if (key !== undefined && !(typeof key === 'string' && KEY.test(key))) throw new InvalidKey(shown(String(key)), place)
-  const data = oneLine(body.data)
-  // A character takes at most 3 bytes: most events need no counting.
-  if (data.length * 3 > maxEventBytes) {
-    const bytes = Buffer.byteLength(data)
-    if (bytes > maxEventBytes) throw new EventTooLarge(place, bytes, maxEventBytes)
-  }
-  return { room, type, data, ephemeral: body.ephemeral === true, key }
-}
-
-/**
- * JSON text of a JavaScript value, for publishers that are in the same process; `undefined` becomes `null`.
- * @throws InvalidData  for what JSON cannot express (functions, BigInt, cycles)
- */
-export function toJsonText(value: unknown, place: string): string {
-  let text: string | undefined
-  try {
-    text = value === undefined ? 'null' : JSON.stringify(value)
-  } catch (error) {
-    throw new InvalidData(place, error instanceof Error ? error.message.split('\n')[0]! : 'it cannot be serialized')
-  }
-  if (text === undefined) throw new InvalidData(place, `a ${typeof value} cannot be serialized`)
-  return text
-}
-
-/** A value fit for a message: cut short, control characters escaped. */
-export function shown(value: string): string {
-  const text = JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value)
-  return text.slice(1, -1)
-}
-
-function isType(type: string): boolean {
-  if (typeof type !== 'string' || type.length === 0 || type.length > MAX_TYPE_LENGTH) return false
-  return !type.startsWith('stream.') && !BAD_IN_TYPE.test(type)
-}
-
-// Between JSON tokens a line break is only white space. Inside a string it cannot occur, so this changes no value.
-function oneLine(data: string): string {
-  return data.includes('\n') || data.includes('\r') ? data.replace(/[\r\n]+/g, ' ') : data
 }

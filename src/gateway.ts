@@ -5,14 +5,16 @@ import { type Clock, ProcessClock } from './clock.js'
 import { type CloseReason, Connection, encodeClose } from './connection.js'
 import { createCounts, type GatewayCounts } from './counts.js'
 import { type Cursor, formatCursor } from './cursor.js'
+import type { Draft } from './draft.js'
 import { spread, untilEmpty } from './drain.js'
-import { type Draft, EVERYONE, type Event, type Published } from './event.js'
+import type { Event, Published } from './event.js'
 import { Flusher } from './flusher.js'
 import { Hub } from './hub.js'
 import { jittered, retryDelayMs } from './jitter.js'
 import type { Log } from './log.js'
 import { createPublisher, type Publisher } from './publisher.js'
 import { Resumer } from './resumer.js'
+import { EVERYONE, roomOf } from './room.js'
 import { cutStuck, tendConnections } from './upkeep.js'
 
 /** Limits and surroundings of a gateway. */
@@ -165,7 +167,7 @@ export class Gateway implements Publisher {
    */
   attach(request: AttachRequest): Connection {
     const { userId, envelope, sink, after, expiresAt = null, issuedAt = null, id = randomUUID() } = request
-    const rooms = [...new Set([`user:${userId}`, EVERYONE, ...request.rooms])]
+    const rooms = [...new Set([roomOf(userId), EVERYONE, ...request.rooms])]
     const { queueLimitBytes, connectionMaxAgeMs } = this.#options
     const retiresAt = now() + jittered(connectionMaxAgeMs)
     const made = { id, userId, rooms, envelope, sink, queueLimitBytes, expiresAt, issuedAt, retiresAt, now }
@@ -200,7 +202,7 @@ export class Gateway implements Publisher {
   /** Open streams of one user on this replica. */
   connectionsOf(userId: string): Connection[] {
     // Others may follow a user's room too.
-    return [...(this.#hub.followers(`user:${userId}`) ?? [])].filter(connection => connection.userId === userId)
+    return [...(this.#hub.followers(roomOf(userId)) ?? [])].filter(connection => connection.userId === userId)
   }
 
   /** Ends a stream, and tells its reader why and when to come back. Idempotent. */

@@ -1,5 +1,7 @@
+import { createDraft, type Draft, MAX_BATCH_EVENTS, toJsonText } from './draft.js'
 import { BatchTooLarge, InvalidItem } from './errors.js'
-import { createDraft, type Draft, EVERYONE, MAX_BATCH_EVENTS, type Published, toJsonText, userRoom } from './event.js'
+import type { Published } from './event.js'
+import { EVERYONE, userRoom } from './room.js'
 
 /** An event as JavaScript code publishes it; `data` is anything JSON can express. */
 export interface EventInput {

@@ -1,5 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto'
-import { isUserId } from '../event.js'
+import { isUserId } from '../room.js'
 import { ANY_ROOM, isPattern, type Viewer } from './viewer.js'
 
 /** A server's key: who it is and what it may publish to. The key itself is not kept. */

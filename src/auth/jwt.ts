@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import { Unauthorized } from '../errors.js'
-import { isUserId } from '../event.js'
+import { isUserId } from '../room.js'
 import { RememberedTokens } from './remembered-tokens.js'
 import type { DateOf } from './sightings.js'
 import { isPattern, type Viewer } from './viewer.js'

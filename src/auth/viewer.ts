@@ -1,5 +1,5 @@
-import { InvalidUser } from '../errors.js'
-import { isUserId, shown } from '../event.js'
+import { InvalidUser, shown } from '../errors.js'
+import { EVERYONE, isUserId, roomOf } from '../room.js'
 
 /** Who is behind a request, what they may do, and when that ends. */
 export interface Viewer {
@@ -42,7 +42,7 @@ export function createViewer(input: ViewerInput): Viewer {
 
 /** True when the viewer may follow the room: everyone may follow their own room and `*`, a server only what it was given. */
 export function mayFollow(viewer: Viewer, room: string): boolean {
-  if (room === '*' || (room === `user:${viewer.userId}` && viewer.kind !== 'server')) return true
+  if (room === EVERYONE || (room === roomOf(viewer.userId) && viewer.kind !== 'server')) return true
   return viewer.follow.some(pattern => matches(pattern, room))
 }
 

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs'
+import { EVERYONE, USER_PREFIX } from '../room.js'
 import { type Command, Failure, required, text, UsageError, type Values } from './command.js'
 import { post, REMOTE_FLAGS } from './remote.js'
 
@@ -59,8 +60,8 @@ async function payload(values: Values): Promise<string> {
 }
 
 function pathOf(to: string): string {
-  if (to === '*') return '/v1/broadcast'
-  if (to.startsWith('user:')) return `/v1/users/${encodeURIComponent(to.slice('user:'.length))}/events`
+  if (to === EVERYONE) return '/v1/broadcast'
+  if (to.startsWith(USER_PREFIX)) return `/v1/users/${encodeURIComponent(to.slice(USER_PREFIX.length))}/events`
   return `/v1/rooms/${encodeURIComponent(to)}/events`
 }
 

@@ -1,5 +1,5 @@
-import { InvalidBody, ItemTooLarge, TooManyLines } from '../errors.js'
-import { createDraft, type Draft, shown } from '../event.js'
+import { createDraft, type Draft } from '../draft.js'
+import { InvalidBody, ItemTooLarge, shown, TooManyLines } from '../errors.js'
 import { checkBatchSize, itemOf } from '../publisher.js'
 import { itemsOf, rawMember, type Span } from './json.js'
 import { Stint } from './turn.js'

@@ -260,8 +260,7 @@ t.test('request rates are counted over all replicas', async t => {
   t.ok(answers.some(({ status }) => status === 429))
   const token = await tokenOf('42')
   const types = []
-  for (const replica of [a, b, a, b, a, b, a, b])
-    types.push((await open(t, replica, `token=${token}`)).events[0]?.type)
+  for (const replica of [a, b, a, b, a, b, a, b]) types.push((await open(t, replica, `token=${token}`)).events[0]?.type)
   t.same(types.slice(0, 4), ['stream.open', 'stream.open', 'stream.open', 'stream.open'])
   // Each alone would let four in. What one replica has in flight, the other does not know yet: it may let in one more.
   t.ok(types.slice(4).includes('stream.close'), types.join(' '))

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import { formatCursor, parseCursor } from '../../src/cursor.js'
-import { createDraft, type Draft } from '../../src/event.js'
+import { createDraft, type Draft } from '../../src/draft.js'
 import { type CreateBus, draft, openBusWith, payloads, publishOne, readAll, until } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
 import { testReplay } from './replay.js'

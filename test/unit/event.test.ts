@@ -1,6 +1,8 @@
 import t from 'tap'
-import { createDraft, isRoom, isUserId, shown, toJsonText, userRoom } from '../../src/event.js'
+import { createDraft, toJsonText } from '../../src/draft.js'
+import { shown } from '../../src/errors.js'
 import { createPublisher } from '../../src/publisher.js'
+import { isRoom, isUserId, userRoom } from '../../src/room.js'
 
 t.test('a room has 1-200 of the allowed characters; user: alone is none', async t => {
   for (const room of ['a', '*', 'user:42', 'session:abc', 'a/b.c_d-e@f:g', '__proto__', 'x'.repeat(200)])
