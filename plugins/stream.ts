@@ -8,7 +8,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../src/config.js'
-import type { CloseReason, Connection, EndReason } from '../src/connection.js'
+import type { CloseReason, Connection, EndReason } from '../src/stream/connection.js'
 import { type Cursor, parseCursor } from '../src/cursor.js'
 import {
   FollowForbidden,

@@ -1,4 +1,4 @@
-import type { CloseReason } from './connection.js'
+import type { CloseReason } from './stream/connection.js'
 
 const RETRY_MIN_MS = 500
 const RETRY_SPREAD_MS = 4_500

@@ -99,12 +99,12 @@ t.test(
 
 // Left to right: a file may import what stands before it, and nothing that stands behind.
 const CORE = [
-  ['src/errors.ts', 'src/cursor.ts', 'src/clock.ts', 'src/heap.ts', 'src/gate.ts', 'src/backlog.ts', 'src/drain.ts'],
+  ['src/errors.ts', 'src/cursor.ts', 'src/clock.ts', 'src/heap.ts', 'src/gate.ts', 'src/stream/backlog.ts', 'src/stream/drain.ts'],
   ['src/event.ts', 'src/room.ts'],
   ['src/draft.ts'],
-  ['src/frame.ts', 'src/recovery.ts', 'src/http/json.ts', 'src/owed.ts'],
-  ['src/connection.ts'],
-  ['src/hub.ts'],
+  ['src/stream/frame.ts', 'src/stream/recovery.ts', 'src/http/json.ts', 'src/stream/frame-chain.ts'],
+  ['src/stream/connection.ts'],
+  ['src/stream/hub.ts'],
   ['src/gateway.ts'],
   ['src/app.ts'],
   ['src/server.ts'],
@@ -128,18 +128,18 @@ t.test('imports of the core go one way', async t => {
 
 // The stream's side of the gateway.
 const STREAMS = [
-  'src/hub.ts',
-  'src/connection.ts',
-  'src/recovery.ts',
+  'src/stream/hub.ts',
+  'src/stream/connection.ts',
+  'src/stream/recovery.ts',
   'src/gateway.ts',
-  'src/frame.ts',
-  'src/owed.ts',
-  'src/resumer.ts',
-  'src/sink.ts',
+  'src/stream/frame.ts',
+  'src/stream/frame-chain.ts',
+  'src/stream/resumer.ts',
+  'src/stream/sink.ts',
 ]
 
 t.test('the core knows no bus but its contract, and the bus knows nothing of streams', async t => {
-  for (const path of ['src/gateway.ts', 'src/hub.ts', 'src/connection.ts', 'src/recovery.ts', 'src/frame.ts']) {
+  for (const path of ['src/gateway.ts', 'src/stream/hub.ts', 'src/stream/connection.ts', 'src/stream/recovery.ts', 'src/stream/frame.ts']) {
     const buses = [...allImportsOf(path)].filter(name => name.startsWith('src/bus/') && name !== 'src/bus/bus.ts')
     t.same(buses, [], path)
   }
@@ -174,12 +174,12 @@ t.test('what must be pure is: no Node module with effects, no timer, no clock', 
     'src/room.ts',
     'src/draft.ts',
     'src/cursor.ts',
-    'src/frame.ts',
-    'src/recovery.ts',
+    'src/stream/frame.ts',
+    'src/stream/recovery.ts',
     'src/http/json.ts',
-    'src/owed.ts',
-    'src/hub.ts',
-    'src/backlog.ts',
+    'src/stream/frame-chain.ts',
+    'src/stream/hub.ts',
+    'src/stream/backlog.ts',
     'src/bus/keys.ts',
     'src/bus/records.ts',
   ]) {

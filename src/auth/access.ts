@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import type { Signal, Signals } from '../bus/signals.js'
 import type { Clock } from '../clock.js'
-import type { Connection } from '../connection.js'
+import type { Connection } from '../stream/connection.js'
 import { InvalidTicket, Unauthorized } from '../errors.js'
 import type { Gateway } from '../gateway.js'
 import type { Log } from '../log.js'

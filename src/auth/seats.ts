@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { Signals } from '../bus/signals.js'
-import type { Connection } from '../connection.js'
+import type { Connection } from '../stream/connection.js'
 import { Unauthorized } from '../errors.js'
 import type { Gateway } from '../gateway.js'
 import type { Log } from '../log.js'

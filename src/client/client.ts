@@ -1,5 +1,5 @@
 import type { GapReason } from '../bus/bus.js'
-import type { CloseReason } from '../connection.js'
+import type { CloseReason } from '../stream/connection.js'
 
 // Runs in browsers as it is: a native EventSource, and what a page has to do around it. No imports but types.
 

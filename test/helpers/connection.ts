@@ -1,4 +1,4 @@
-import { Connection, type ConnectionOptions } from '../../src/connection.js'
+import { Connection, type ConnectionOptions } from '../../src/stream/connection.js'
 import { Sink } from './sink.js'
 
 /** A connection that follows everyone, without a gateway, and the sink that takes its bytes. */

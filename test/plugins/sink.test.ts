@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, connect as dial, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
-import { type Sink, sinkOf } from '../../src/sink.js'
+import { type Sink, sinkOf } from '../../src/stream/sink.js'
 import { waitFor } from '../helpers/deadline.js'
 import { collectGarbage } from '../helpers/garbage.js'
 

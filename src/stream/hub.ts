@@ -1,8 +1,8 @@
 import type { Connection } from './connection.js'
-import type { Event } from './event.js'
+import type { Event } from '../event.js'
 import { encodeEvent } from './frame.js'
-import { Owed } from './owed.js'
-import { EVERYONE } from './room.js'
+import { Owed } from './frame-chain.js'
+import { EVERYONE } from '../room.js'
 
 /** What the hub counted since it was made. */
 export interface HubCounts {

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { cutStuck } from '../../src/upkeep.js'
-import { createConnection } from '../helpers/connection.js'
+import { cutStuck } from '../../../src/stream/sweep.js'
+import { createConnection } from '../../helpers/connection.js'
 
 function connect(clock: { ms: number }) {
   const made = createConnection({ now: () => clock.ms })

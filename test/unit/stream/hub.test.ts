@@ -1,9 +1,9 @@
 import t from 'tap'
-import type { Connection } from '../../src/connection.js'
-import { Hub } from '../../src/hub.js'
-import { Recovery } from '../../src/recovery.js'
-import { createConnection } from '../helpers/connection.js'
-import { eventAt } from '../helpers/scripted-bus.js'
+import type { Connection } from '../../../src/stream/connection.js'
+import { Hub } from '../../../src/stream/hub.js'
+import { Recovery } from '../../../src/stream/recovery.js'
+import { createConnection } from '../../helpers/connection.js'
+import { eventAt } from '../../helpers/scripted-bus.js'
 
 let count = 0
 function connect(hub: Hub, rooms: string[], more: { envelope?: boolean; queueLimitBytes?: number } = {}) {

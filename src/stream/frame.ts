@@ -1,5 +1,5 @@
-import { type Cursor, formatCursor } from './cursor.js'
-import type { Event } from './event.js'
+import { type Cursor, formatCursor } from '../cursor.js'
+import type { Event } from '../event.js'
 
 // Pure: events and control events to text/event-stream bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 

@@ -1,5 +1,5 @@
 import type { CloseReason, Connection } from './connection.js'
-import type { Cursor } from './cursor.js'
+import type { Cursor } from '../cursor.js'
 import { encodeControl, encodeHeartbeat } from './frame.js'
 import type { Hub } from './hub.js'
 

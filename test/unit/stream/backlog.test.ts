@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Backlog } from '../../src/backlog.js'
+import { Backlog } from '../../../src/stream/backlog.js'
 
 t.test('what was pushed comes out in order, each byte once, and counts what it has', async t => {
   const frames = fc.array(fc.oneof(fc.nat(300), fc.integer({ min: 4_000, max: 9_000 })), { maxLength: 80 })

@@ -1,4 +1,4 @@
-import type { GapReason } from './bus/bus.js'
+import type { GapReason } from '../bus/bus.js'
 import type { EndReason } from './connection.js'
 import type { HubCounts } from './hub.js'
 

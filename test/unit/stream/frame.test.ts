@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { Event } from '../../src/event.js'
-import { COMMENT_FRAME, encodeControl, encodeEvent, encodeHeartbeat } from '../../src/frame.js'
-import { type SseEvent, SseParser } from '../helpers/sse-parser.js'
+import type { Event } from '../../../src/event.js'
+import { COMMENT_FRAME, encodeControl, encodeEvent, encodeHeartbeat } from '../../../src/stream/frame.js'
+import { type SseEvent, SseParser } from '../../helpers/sse-parser.js'
 
 const event = (data: string, more: Partial<Event> = {}): Event => ({
   cursor: { epoch: 'k3', seq: 7 },

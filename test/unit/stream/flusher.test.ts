@@ -1,10 +1,10 @@
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
-import { Flusher } from '../../src/flusher.js'
-import { Hub } from '../../src/hub.js'
-import { createConnection } from '../helpers/connection.js'
-import { eventAt } from '../helpers/scripted-bus.js'
-import type { Sink } from '../helpers/sink.js'
+import { Flusher } from '../../../src/stream/flusher.js'
+import { Hub } from '../../../src/stream/hub.js'
+import { createConnection } from '../../helpers/connection.js'
+import { eventAt } from '../../helpers/scripted-bus.js'
+import type { Sink } from '../../helpers/sink.js'
 
 const LARGE = 256
 

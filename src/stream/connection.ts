@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
-import type { Cursor } from './cursor.js'
+import type { Cursor } from '../cursor.js'
 import { COMMENT_FRAME, encodeControl } from './frame.js'
-import type { Owed } from './owed.js'
+import type { Owed } from './frame-chain.js'
 import type { Recovery } from './recovery.js'
 import { type Sink, sinkOf } from './sink.js'
 

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { History } from '../../src/bus/history.js'
-import { pageFrom } from '../../src/bus/replay.js'
-import type { Cursor } from '../../src/cursor.js'
-import type { Event } from '../../src/event.js'
-import { type Page, Recovery } from '../../src/recovery.js'
-import { eventAt } from '../helpers/scripted-bus.js'
+import { History } from '../../../src/bus/history.js'
+import { pageFrom } from '../../../src/bus/replay.js'
+import type { Cursor } from '../../../src/cursor.js'
+import type { Event } from '../../../src/event.js'
+import { type Page, Recovery } from '../../../src/stream/recovery.js'
+import { eventAt } from '../../helpers/scripted-bus.js'
 
 const at = (seq: number, epoch = 'k'): Cursor => ({ epoch, seq })
 const page = (events: Event[], upTo: number, more: Partial<Page> = {}): Page => ({

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Owed } from '../../src/owed.js'
+import { Owed } from '../../../src/stream/frame-chain.js'
 
 const frames = ['a\n\n', 'bb\n\n', 'ccc\n\n'].map(text => Buffer.from(text)) as [Buffer, Buffer, Buffer]
 

@@ -1,5 +1,5 @@
-import { type Cursor, isAfter } from './cursor.js'
-import type { Event } from './event.js'
+import { type Cursor, isAfter } from '../cursor.js'
+import type { Event } from '../event.js'
 
 /** The part of a bus's answer that a recovery needs. */
 export interface Page {
