@@ -8,7 +8,6 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../src/config.js'
-import type { CloseReason, Connection, EndReason } from '../src/stream/connection.js'
 import { type Cursor, parseCursor } from '../src/cursor.js'
 import {
   FollowForbidden,
@@ -23,8 +22,9 @@ import { Admission } from '../src/http/admission.js'
 import { releaseRequest } from '../src/http/release.js'
 import { refusals } from '../src/http/schemas.js'
 import { isRoom } from '../src/room.js'
+import { type CloseReason, goesElsewhere } from '../src/stream/close-reason.js'
+import type { Connection } from '../src/stream/connection.js'
 
-const GO_ELSEWHERE: ReadonlySet<EndReason> = new Set(['max-age', 'shutdown', 'overloaded'])
 const KEEPALIVE_MS = 30_000
 // About 10 ms of work: what a storm of readers may add to the way of a live event.
 const STREAMS_PER_GROUP = 32
@@ -104,10 +104,10 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
       // What happened while it was awaited: the reader left, or its user was revoked.
       if (request.raw.socket.destroyed) return reply.hijack()
       access.refuseRevoked(viewer)
-      const sink = shakeHands(request, reply)
-      const connection = app.tidings.attach({ id, userId, rooms, envelope, after, expiresAt, issuedAt, sink })
+      const output = shakeHands(request, reply)
+      const connection = app.tidings.attach({ id, userId, rooms, envelope, after, expiresAt, issuedAt, output })
       if (request.raw.httpVersionMajor === 2) leaveSession(connection, reply)
-      if (seat !== undefined) access.sit(connection, seat, sink)
+      if (seat !== undefined) access.sit(connection, seat, output)
     },
     // What passes by itself must not be an error status: EventSource would never come back.
     errorHandler: (error, request, reply) => {
@@ -218,7 +218,7 @@ function leaveSession(connection: Connection, reply: FastifyReply): void {
   const { stream } = reply.raw as unknown as Http2ServerResponse
   const { session } = stream
   stream.once('close', () => {
-    if (GO_ELSEWHERE.has(connection.endReason) && session?.destroyed === false) session.close()
+    if (goesElsewhere(connection.endReason) && session?.destroyed === false) session.close()
   })
 }
 

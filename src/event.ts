@@ -12,6 +12,10 @@ export const PublishedSchema = Type.Object({
 })
 export type Published = Static<typeof PublishedSchema>
 
+/** Why events may be missing: history no longer holds them, the bus forgot everything, or a failover rolled it back. */
+export const GAP_REASONS = ['history', 'reset', 'failover'] as const
+export type GapReason = (typeof GAP_REASONS)[number]
+
 /** An event with its place in the bus's order. `at` is in ms since 1970; `data` is JSON text, never parsed on the way. */
 export interface Event {
   readonly cursor: Cursor

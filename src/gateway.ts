@@ -1,21 +1,23 @@
 import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
-import type { Bus, BusCounts, BusHealth, GapReason } from './bus/bus.js'
+import type { Bus, BusCounts, BusHealth } from './bus/bus.js'
 import { type Clock, ProcessClock } from './clock.js'
-import { type CloseReason, Connection, encodeClose } from './stream/connection.js'
-import { createCounts, type GatewayCounts } from './stream/counts.js'
 import { type Cursor, formatCursor } from './cursor.js'
 import type { Draft } from './draft.js'
-import { spread, untilEmpty } from './stream/drain.js'
-import type { Event, Published } from './event.js'
-import { Flusher } from './stream/flusher.js'
-import { Hub } from './stream/hub.js'
-import { jittered, retryDelayMs } from './jitter.js'
+import type { Event, GapReason, Published } from './event.js'
 import type { Log } from './log.js'
 import { createPublisher, type Publisher } from './publisher.js'
-import { Resumer } from './stream/resumer.js'
 import { EVERYONE, roomOf } from './room.js'
-import { cutStuck, tendConnections } from './stream/sweep.js'
+import { type CloseReason, retryDelayMs } from './stream/close-reason.js'
+import { Connection } from './stream/connection.js'
+import { closeOf } from './stream/control.js'
+import { createCounts, type GatewayCounts } from './stream/counts.js'
+import { spread, untilEmpty } from './stream/drain.js'
+import { Flusher } from './stream/flusher.js'
+import { encodeControl } from './stream/frame.js'
+import { Hub } from './stream/hub.js'
+import { Resumer } from './stream/resumer.js'
+import { cutStuck, lifetimeMs, sweepConnections } from './stream/sweep.js'
 
 /** Limits and surroundings of a gateway. */
 export interface GatewayOptions {
@@ -42,7 +44,7 @@ export interface AttachRequest {
   /** Last position seen; `null` on a first visit; `'unknown'` for an id that is no cursor. */
   readonly after: Cursor | 'unknown' | null
   /** Takes the bytes; response headers were sent. */
-  readonly sink: Writable
+  readonly output: Writable
   /** Chosen by the caller where something must know it before; made up when left out. */
   readonly id?: string
   /** When the viewer's credential ends, in ms since 1970; never when left out. */
@@ -162,22 +164,22 @@ export class Gateway implements Publisher {
   }
 
   /**
-   * Opens a stream on `sink`: `stream.open`, what was missed, then live events, without hole or duplicate between them.
+   * Opens a stream on `output`: `stream.open`, what was missed, then live events, without hole or duplicate between them.
    * Above a limit the stream is told `overloaded` and ends: EventSource would never come back from an error status.
    */
   attach(request: AttachRequest): Connection {
-    const { userId, envelope, sink, after, expiresAt = null, issuedAt = null, id = randomUUID() } = request
+    const { userId, envelope, output, after, expiresAt = null, issuedAt = null, id = randomUUID() } = request
     const rooms = [...new Set([roomOf(userId), EVERYONE, ...request.rooms])]
     const { queueLimitBytes, connectionMaxAgeMs } = this.#options
-    const retiresAt = now() + jittered(connectionMaxAgeMs)
-    const made = { id, userId, rooms, envelope, sink, queueLimitBytes, expiresAt, issuedAt, retiresAt, now }
+    const retiresAt = now() + lifetimeMs(connectionMaxAgeMs)
+    const made = { id, userId, rooms, envelope, output, queueLimitBytes, expiresAt, issuedAt, retiresAt, now }
     const connection = new Connection(made)
     // Left while it was checked: its 'close' will not come any more, so nothing may hold it.
-    if (sink.destroyed) {
+    if (output.destroyed) {
       connection.markClosed()
       return connection
     }
-    sink.once('close', () => this.#detach(connection))
+    output.once('close', () => this.#detach(connection))
     const refusal = this.#refusal(userId)
     if (refusal !== null) {
       this.disconnect(connection, refusal)
@@ -191,11 +193,11 @@ export class Gateway implements Publisher {
   }
 
   /**
-   * Tells the reader on `sink` why it gets no stream, and ends it: in the stream itself, because EventSource never comes back
+   * Tells the reader on `output` why it gets no stream, and ends it: in the stream itself, because EventSource never comes back
    * from an error status. `message` says more, for people.
    */
-  refuse(sink: Writable, reason: CloseReason, retryMs = retryDelayMs(reason), message?: string): void {
-    sink.end(encodeClose(reason, retryMs, message))
+  refuse(output: Writable, reason: CloseReason, retryMs = retryDelayMs(reason), message?: string): void {
+    output.end(encodeControl('stream.close', closeOf(reason, retryMs, message)))
     this.#counts.closed[reason]++
   }
 
@@ -209,7 +211,7 @@ export class Gateway implements Publisher {
   disconnect(connection: Connection, reason: CloseReason, retryMs = retryDelayMs(reason)): void {
     if (connection.isEnded) return
     this.#hub.flushOne(connection)
-    // Writing what was owed may have found the reader too slow, which ended it.
+    // Writing pending frames may have found the reader too slow, which ended it.
     if (connection.isEnded) return
     connection.close(reason, retryMs)
     this.#hub.remove(connection)
@@ -291,7 +293,7 @@ export class Gateway implements Publisher {
     for (const connection of this.#hub.connections) if (connection.recovery !== null) this.#resumer.settle(connection)
     const { heartbeatMs } = this.#options
     const disconnect = (connection: Connection, reason: CloseReason) => this.disconnect(connection, reason)
-    tendConnections({ hub: this.#hub, heartbeatMs, disconnect }, now(), this.#clock.now(), this.#bus.position)
+    sweepConnections({ hub: this.#hub, heartbeatMs, disconnect }, now(), this.#clock.now(), this.#bus.position)
     cutStuck(this.#ending)
     if (this.#resumer.isWaitedFor && this.#bus.health().status === 'ok') this.#resumer.retry()
   }

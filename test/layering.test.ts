@@ -99,7 +99,15 @@ t.test(
 
 // Left to right: a file may import what stands before it, and nothing that stands behind.
 const CORE = [
-  ['src/errors.ts', 'src/cursor.ts', 'src/clock.ts', 'src/heap.ts', 'src/gate.ts', 'src/stream/backlog.ts', 'src/stream/drain.ts'],
+  [
+    'src/errors.ts',
+    'src/cursor.ts',
+    'src/clock.ts',
+    'src/heap.ts',
+    'src/gate.ts',
+    'src/stream/backlog.ts',
+    'src/stream/drain.ts',
+  ],
   ['src/event.ts', 'src/room.ts'],
   ['src/draft.ts'],
   ['src/stream/frame.ts', 'src/stream/recovery.ts', 'src/http/json.ts', 'src/stream/frame-chain.ts'],
@@ -139,7 +147,13 @@ const STREAMS = [
 ]
 
 t.test('the core knows no bus but its contract, and the bus knows nothing of streams', async t => {
-  for (const path of ['src/gateway.ts', 'src/stream/hub.ts', 'src/stream/connection.ts', 'src/stream/recovery.ts', 'src/stream/frame.ts']) {
+  for (const path of [
+    'src/gateway.ts',
+    'src/stream/hub.ts',
+    'src/stream/connection.ts',
+    'src/stream/recovery.ts',
+    'src/stream/frame.ts',
+  ]) {
     const buses = [...allImportsOf(path)].filter(name => name.startsWith('src/bus/') && name !== 'src/bus/bus.ts')
     t.same(buses, [], path)
   }

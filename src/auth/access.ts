@@ -1,10 +1,10 @@
 import type { Writable } from 'node:stream'
 import type { Signal, Signals } from '../bus/signals.js'
 import type { Clock } from '../clock.js'
-import type { Connection } from '../stream/connection.js'
 import { InvalidTicket, Unauthorized } from '../errors.js'
 import type { Gateway } from '../gateway.js'
 import type { Log } from '../log.js'
+import type { Connection } from '../stream/connection.js'
 import { Freshness } from './freshness.js'
 import { isRevoked, type RevocationStore } from './revocations.js'
 import { type Seat, Seats, ticketGone } from './seats.js'
@@ -143,9 +143,9 @@ export class Access {
     return this.#seats.take(viewer, connectionId, isReturning)
   }
 
-  /** The connection uses the seat from now on, until its sink closes. */
-  sit(connection: Connection, seat: Seat, sink: Writable): void {
-    this.#seats.sit(connection, seat, sink)
+  /** The connection uses the seat from now on, until its output closes. */
+  sit(connection: Connection, seat: Seat, output: Writable): void {
+    this.#seats.sit(connection, seat, output)
   }
 
   /**

@@ -1,9 +1,9 @@
 import type { Writable } from 'node:stream'
 import type { Signals } from '../bus/signals.js'
-import type { Connection } from '../stream/connection.js'
 import { Unauthorized } from '../errors.js'
 import type { Gateway } from '../gateway.js'
 import type { Log } from '../log.js'
+import type { Connection } from '../stream/connection.js'
 import type { Ticket, TicketStore } from './tickets.js'
 import type { Viewer } from './viewer.js'
 
@@ -64,8 +64,8 @@ export class Seats {
     return { hash, turn, ticket: { userId, follow, issuedAt: issuedAt!, expiresAt: expiresAt! } }
   }
 
-  /** The connection uses the seat from now on, until its sink closes. */
-  sit(connection: Connection, seat: Seat, sink: Writable): void {
+  /** The connection uses the seat from now on, until its output closes. */
+  sit(connection: Connection, seat: Seat, output: Writable): void {
     const { hash, turn } = seat
     const { gateway } = this.#options
     const other = this.#taken.get(hash)
@@ -76,7 +76,7 @@ export class Seats {
     }
     if (other !== undefined) gateway.disconnect(other.connection, 'replaced')
     this.#taken.set(hash, { ...seat, connection })
-    sink.once('close', () => {
+    output.once('close', () => {
       if (this.#taken.get(hash)?.connection === connection) this.#taken.delete(hash)
       if (!this.#isClosed)
         this.#inBackground(this.#options.tickets.leave(hash, connection.id), 'leaving a ticket failed')

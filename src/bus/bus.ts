@@ -1,9 +1,6 @@
 import type { Cursor } from '../cursor.js'
 import type { Draft } from '../draft.js'
-import type { Event, Published } from '../event.js'
-
-/** Why events may be missing: history no longer holds them, the bus forgot everything, or a failover rolled it back. */
-export type GapReason = 'history' | 'reset' | 'failover'
+import type { Event, GapReason, Published } from '../event.js'
 
 /** Where a bus hands what was published. One per bus. */
 export interface Subscriber {

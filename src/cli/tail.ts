@@ -1,4 +1,5 @@
 import { EventStreamParser, type StreamEvent } from '../client/event-stream.js'
+import type { StreamClose, StreamGap, StreamOpen } from '../stream/control.js'
 import { type Command, Failure, text, type Values, whole } from './command.js'
 import { REMOTE_FLAGS, reasonOf, refusalOf, remoteHeaders, remoteUrl } from './remote.js'
 
@@ -109,7 +110,7 @@ class Tail {
   #take({ id, type, data }: StreamEvent): void {
     if (this.#end.signal.aborted) return
     if (type.startsWith('stream.')) {
-      this.#control(type, JSON.parse(data))
+      this.#control({ type, data })
       return
     }
     // With envelope=true the data is {"room",...}: put in text by text, so that the payload stays as it was published.
@@ -117,21 +118,25 @@ class Tail {
     if (++this.#printed >= this.#count) this.#end.abort()
   }
 
-  #control(type: string, said: Record<string, unknown>): void {
-    if (type === 'stream.open') {
-      this.#failures = 0
-      this.#retryMs = FIRST_DELAY_MS
-      if (typeof said.heartbeatMs === 'number') this.#heartbeatMs = said.heartbeatMs
-      if (said.resumed === false) warn('something may be missing: the history does not reach back to the last event')
-      else this.#say(said.resumed === true ? 'connected again, nothing missed' : `following ${said.rooms}`)
-    } else if (type === 'stream.gap') {
-      warn(`events of ${said.rooms} were lost (${said.reason})`)
+  #control({ type, data }: Pick<StreamEvent, 'type' | 'data'>): void {
+    if (type === 'stream.open') this.#opened(JSON.parse(data))
+    else if (type === 'stream.gap') {
+      const { rooms, reason }: StreamGap = JSON.parse(data)
+      warn(`events of ${rooms} were lost (${reason})`)
     } else if (type === 'stream.close') {
-      if (said.reconnect === true) this.#say(`the gateway ends this stream: ${said.reason}`)
-      else this.#over(`the gateway ended the stream for good: ${said.reason}`)
-    } else {
-      this.#say(`${type} ${JSON.stringify(said)}`)
-    }
+      const { reason, reconnect }: StreamClose = JSON.parse(data)
+      if (reconnect === true) this.#say(`the gateway ends this stream: ${reason}`)
+      else this.#over(`the gateway ended the stream for good: ${reason}`)
+    } else this.#say(`${type} ${data}`)
+  }
+
+  #opened({ rooms, resumed, heartbeatMs }: StreamOpen): void {
+    this.#failures = 0
+    this.#retryMs = FIRST_DELAY_MS
+    // The server may be of another version.
+    if (typeof heartbeatMs === 'number') this.#heartbeatMs = heartbeatMs
+    if (resumed === false) warn('something may be missing: the history does not reach back to the last event')
+    else this.#say(resumed === true ? 'connected again, nothing missed' : `following ${rooms}`)
   }
 
   #over(why: string): void {

@@ -1,26 +1,12 @@
-import type { GapReason } from '../bus/bus.js'
-import type { CloseReason } from '../stream/connection.js'
+import type { StreamClose, StreamExpiring, StreamGap, StreamOpen } from '../stream/control.js'
+
+export type { StreamGap, StreamOpen } from '../stream/control.js'
 
 // Runs in browsers as it is: a native EventSource, and what a page has to do around it. No imports but types.
 
-/** What `stream.open` says. `resumed`: `true`, everything missed follows; `false`, fetch again; `null`, a first visit. */
-export interface StreamOpen {
-  readonly connectionId: string
-  readonly userId: string
-  readonly rooms: readonly string[]
-  readonly resumed: boolean | null
-  readonly heartbeatMs: number
-}
-
-/** What `stream.gap` says: events of these rooms were lost. */
-export interface StreamGap {
-  readonly rooms: readonly string[]
-  readonly reason: GapReason
-}
-
 /** Why a stream ended. `refused`: the gateway said no, or nobody answered, too often in a row. `stopped`: `close()`. */
 export interface StreamEnd {
-  readonly reason: CloseReason | 'refused' | 'stopped'
+  readonly reason: StreamClose['reason'] | 'refused' | 'stopped'
   /** True when the stream comes back by itself. */
   readonly reconnect: boolean
 }
@@ -152,7 +138,8 @@ export function connect(options: ConnectOptions): Stream {
     on('stream.gap', event => options.onGap?.(JSON.parse(event.data)))
     on('stream.expiring', ({ data }) => {
       // Well before the end, but not at once: a credential that lives shorter than the warning would be renewed in a loop.
-      if (credential !== undefined) later(JSON.parse(data).inMs)
+      const { inMs }: StreamExpiring = JSON.parse(data)
+      if (credential !== undefined) later(inMs)
     })
     on('stream.close', event => closed(JSON.parse(event.data)))
     opened.onerror = () => {

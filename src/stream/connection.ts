@@ -1,26 +1,12 @@
 import type { Writable } from 'node:stream'
 import type { Cursor } from '../cursor.js'
+import type { CloseReason, EndReason } from './close-reason.js'
+import { closeOf } from './control.js'
 import { COMMENT_FRAME, encodeControl } from './frame.js'
-import type { Owed } from './frame-chain.js'
+import type { FrameChain } from './frame-chain.js'
 import type { Recovery } from './recovery.js'
-import { type Sink, sinkOf } from './sink.js'
-
-/** Why the server ended a stream, as `stream.close` says it. */
-export type CloseReason = 'slow' | 'shutdown' | 'expired' | 'revoked' | 'replaced' | 'max-age' | 'overloaded'
-
-/** Every way a connection can end: the server's reasons, and the reader that went away by itself. */
-export type EndReason = CloseReason | 'gone'
-
-/** Whether a reader should come back with the same URL after each reason. */
-export const SHOULD_RECONNECT: Readonly<Record<CloseReason, boolean>> = {
-  slow: true,
-  shutdown: true,
-  expired: false,
-  revoked: false,
-  replaced: false,
-  'max-age': true,
-  overloaded: true,
-}
+import type { Sink } from './sink.js'
+import { sinkOf } from './socket-sink.js'
 
 // What a reader may have waiting before it counts as backed up: so much that the next page of a backlog still fits in behind it.
 const BACKED_UP_BYTES = 16_384
@@ -35,7 +21,7 @@ export interface ConnectionOptions {
   /** Data is sent as `{"room","type","at","data"}`. */
   readonly envelope: boolean
   /** The socket (HTTP/1.1) or stream (HTTP/2) that takes the bytes. */
-  readonly sink: Writable
+  readonly output: Writable
   readonly queueLimitBytes: number
   /** When the viewer's credential ends and was made, in ms since 1970; `null` for never, and for unknown. */
   readonly expiresAt: number | null
@@ -52,15 +38,15 @@ export interface ConnectionOptions {
  *   opening  `stream.open` was not sent; `recovery` holds live events
  *   open     events flow, through `recovery` while it is not null
  *   ending   `stream.close` was sent or the queue is full: takes nothing more, waits for the last bytes to leave
- *   closed   the sink is gone; `owed` is null
+ *   closed   the output is gone; `pending` is null
  */
 export class Connection {
   readonly id: string
   readonly userId: string
   readonly rooms: readonly string[]
   readonly envelope: boolean
-  /** Frames owed to this reader in this tick; the hub's. */
-  owed: Owed | null = null
+  /** Frames of this tick that the hub has not written yet; the hub's. */
+  pending: FrameChain | null = null
   /** Not null while missed events are still to be sent; the gateway's. */
   recovery: Recovery | null = null
   /** When something was last written, in ms of the monotonic clock. */
@@ -82,7 +68,7 @@ export class Connection {
     this.userId = options.userId
     this.rooms = options.rooms
     this.envelope = options.envelope
-    this.#sink = sinkOf(options.sink, Math.min(BACKED_UP_BYTES, options.queueLimitBytes * BACKED_UP_SHARE))
+    this.#sink = sinkOf(options.output, Math.min(BACKED_UP_BYTES, options.queueLimitBytes * BACKED_UP_SHARE))
     this.#queueLimitBytes = options.queueLimitBytes
     this.#now = options.now
     this.expiresAt = options.expiresAt
@@ -121,7 +107,7 @@ export class Connection {
     if (this.#state !== 'opening') return
     this.#state = 'open'
     const { userId, rooms } = this
-    this.write(encodeControl('stream.open', { connectionId: this.id, userId, rooms, resumed, heartbeatMs }, { id }))
+    this.write(encodeControl('stream.open', { connectionId: this.id, userId, rooms, resumed, heartbeatMs }, id))
   }
 
   /**
@@ -151,7 +137,7 @@ export class Connection {
   close(reason: CloseReason, retryMs: number): void {
     if (this.isEnded) return
     this.#endReason = reason
-    this.#sink.end(encodeClose(reason, retryMs))
+    this.#sink.end(encodeControl('stream.close', closeOf(reason, retryMs)))
     this.#state = 'ending'
     this.#endingSince = this.#now()
   }
@@ -166,17 +152,10 @@ export class Connection {
     this.#sink.destroy()
   }
 
-  /** To be called when the sink closed. */
+  /** To be called when the output closed. */
   markClosed(): void {
     this.#state = 'closed'
-    this.owed = null
+    this.pending = null
     this.recovery = null
   }
-}
-
-/** The bytes that tell a reader why its stream ends, and when to come back; `message` is for people. */
-export function encodeClose(reason: CloseReason, retryMs: number, message?: string): Buffer {
-  const reconnect = SHOULD_RECONNECT[reason]
-  const data = { reason, reconnect, retryMs: Math.round(retryMs), ...(message === undefined ? {} : { message }) }
-  return encodeControl('stream.close', data, { retryMs })
 }

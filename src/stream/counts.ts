@@ -1,5 +1,5 @@
-import type { GapReason } from '../bus/bus.js'
-import type { EndReason } from './connection.js'
+import { GAP_REASONS, type GapReason } from '../event.js'
+import { END_REASONS, type EndReason } from './close-reason.js'
 import type { HubCounts } from './hub.js'
 
 /** What a gateway counts beside its hub. */
@@ -24,10 +24,15 @@ export type GatewayCounts = HubCounts & Counts
 export function createCounts(): Counts {
   return {
     opened: 0,
-    closed: { gone: 0, slow: 0, shutdown: 0, expired: 0, revoked: 0, replaced: 0, 'max-age': 0, overloaded: 0 },
+    closed: zeroOf(END_REASONS),
     resumed: { first: 0, whole: 0, lost: 0 },
     published: 0,
     received: 0,
-    gaps: { history: 0, reset: 0, failover: 0 },
+    gaps: zeroOf(GAP_REASONS),
   }
+}
+
+function zeroOf<Name extends string>(names: readonly Name[]): Record<Name, number> {
+  // Safe: it has every name that the type names.
+  return Object.fromEntries(names.map(name => [name, 0])) as Record<Name, number>
 }

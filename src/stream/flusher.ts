@@ -8,7 +8,7 @@ const MAX_PAUSE_MS = 100
 const STINT_MS = 50
 
 /**
- * When the hub writes what it owes. A flush comes at the end of the turn of the event loop: what arrived together leaves in one
+ * Decides when the hub writes its pending frames. A flush comes at the end of the turn of the event loop: what arrived together leaves in one
  * write a connection. A large one leaves as much time for everything else as the one before it took, so that fan-out takes no
  * more than half of the process, and what arrives meanwhile leaves in the same writes. One that takes long breaks off, and goes
  * on in the next turn.
@@ -28,12 +28,12 @@ export class Flusher {
     this.#now = now
   }
 
-  /** To be called when the hub may owe something. Idempotent. */
+  /** To be called when the hub may have pending frames. Idempotent. */
   schedule(): void {
-    const { owing } = this.#hub
-    if (this.#isScheduled || owing === 0) return
+    const { pendingCount } = this.#hub
+    if (this.#isScheduled || pendingCount === 0) return
     this.#isScheduled = true
-    const pauseMs = owing < LARGE ? 0 : this.#pauseEndsAt - this.#now()
+    const pauseMs = pendingCount < LARGE ? 0 : this.#pauseEndsAt - this.#now()
     if (pauseMs < 1) setImmediate(() => this.#flush())
     else setTimeout(() => this.#flush(), pauseMs)
   }
@@ -44,7 +44,7 @@ export class Flusher {
     this.#hub.flush(startedAt, () => this.#now() - startedAt >= STINT_MS)
     const endedAt = this.#now()
     this.#tookMs += endedAt - startedAt
-    if (this.#hub.owing > 0) {
+    if (this.#hub.pendingCount > 0) {
       this.#isScheduled = true
       setImmediate(() => this.#flush())
       return

@@ -1,23 +1,23 @@
 /**
- * Frames owed to one or more connections, in order. Connections that are owed the same frames stand on the same node of
+ * Frames that are pending for one or more connections, in order. Connections with the same pending frames stand on the same node of
  * a tree, so that their bytes are joined once and shared by all of them.
  */
-export class Owed {
+export class FrameChain {
   readonly byteLength: number
-  readonly #before: Owed | null
+  readonly #before: FrameChain | null
   readonly #frame: Buffer
-  #next: Owed | null = null
+  #next: FrameChain | null = null
   #bytes: Buffer | null = null
 
-  constructor(before: Owed | null, frame: Buffer) {
+  constructor(before: FrameChain | null, frame: Buffer) {
     this.#before = before
     this.#frame = frame
     this.byteLength = frame.length + (before === null ? 0 : before.byteLength)
   }
 
   /** These frames and then `frame`: the same node for everyone who asks for the same frame next. */
-  append(frame: Buffer): Owed {
-    if (this.#next === null || this.#next.#frame !== frame) this.#next = new Owed(this, frame)
+  append(frame: Buffer): FrameChain {
+    if (this.#next === null || this.#next.#frame !== frame) this.#next = new FrameChain(this, frame)
     return this.#next
   }
 
@@ -30,7 +30,7 @@ export class Owed {
   #join(): Buffer {
     const bytes = Buffer.allocUnsafeSlow(this.byteLength)
     let end = this.byteLength
-    for (let node: Owed | null = this; node !== null; node = node.#before) {
+    for (let node: FrameChain | null = this; node !== null; node = node.#before) {
       end -= node.#frame.length
       node.#frame.copy(bytes, end)
     }

@@ -1,5 +1,6 @@
 import { type Cursor, formatCursor } from '../cursor.js'
 import type { Event } from '../event.js'
+import { type ControlEvents, formatControl } from './control.js'
 
 // Pure: events and control events to text/event-stream bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
@@ -21,14 +22,13 @@ export function encodeEvent(event: Event, envelope: boolean): Buffer {
 }
 
 /** The bytes of a control event; `id` is left out where the reader's position must not move. */
-export function encodeControl(
-  type: `stream.${string}`,
-  data: object,
-  options: { id?: Cursor | null; retryMs?: number } = {},
+export function encodeControl<Type extends keyof ControlEvents>(
+  type: Type,
+  data: ControlEvents[Type],
+  id: Cursor | null = null,
 ): Buffer {
-  const id = options.id ? `id: ${field(formatCursor(options.id), 'id')}\n` : ''
-  const retry = options.retryMs === undefined ? '' : `retry: ${Math.round(options.retryMs)}\n`
-  return Buffer.from(`${retry}${id}event: ${field(type, 'event')}\ndata: ${JSON.stringify(data)}\n\n`)
+  if (id !== null) field(formatCursor(id), 'id')
+  return Buffer.from(formatControl(type, data, id))
 }
 
 /** A block that moves the reader's last event id and dispatches nothing. */

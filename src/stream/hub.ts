@@ -1,8 +1,8 @@
-import type { Connection } from './connection.js'
 import type { Event } from '../event.js'
-import { encodeEvent } from './frame.js'
-import { Owed } from './frame-chain.js'
 import { EVERYONE } from '../room.js'
+import type { Connection } from './connection.js'
+import { encodeEvent } from './frame.js'
+import { FrameChain } from './frame-chain.js'
 
 /** What the hub counted since it was made. */
 export interface HubCounts {
@@ -14,23 +14,23 @@ export interface HubCounts {
   skipped: number
 }
 
-// A connection that is owed more than this is written to at once, so that one tick cannot pass its queue limit by itself.
+// A connection with more than this pending is written to at once, so that one tick alone cannot pass its queue limit.
 const EAGER_WRITE_BYTES = 65_536
 // A look at the clock for so many writes costs nothing beside them, and they take a few milliseconds at most.
 const WRITES_A_LOOK = 256
 
 /**
- * The local connection map: room -> connections on this replica. Collects what a tick owes to each connection and writes
- * it once. Plain data: knows no bus, no HTTP and no timers.
+ * The local connection map: room -> connections on this replica. Collects the frames that a tick brings for each connection and
+ * writes them once. Plain data: knows no bus, no HTTP and no timers.
  */
 export class Hub {
   readonly counts: HubCounts = { delivered: 0, bytes: 0, skipped: 0 }
   readonly #rooms = new Map<string, Set<Connection>>()
   readonly #connections = new Set<Connection>()
   readonly #onFull: (connection: Connection) => void
-  #owing: Connection[] = []
-  // First nodes of this tick, by frame: connections without anything owed start here.
-  #first: Owed | null = null
+  #pending: Connection[] = []
+  // First nodes of this tick, by frame: connections without a pending frame start here.
+  #first: FrameChain | null = null
   #firstFrame: Buffer | null = null
 
   /** `onFull` is told of a connection whose queue would pass its limit; it closes it. */
@@ -96,7 +96,7 @@ export class Hub {
   }
 
   /**
-   * Owes the event to the connections of its room; `flush` writes it. Encodes at most once per form.
+   * Enqueues the event for the connections of its room; `flush` writes it. Encodes at most once per form.
    * Cost: one step a follower.
    */
   deliver(event: Event): void {
@@ -113,61 +113,61 @@ export class Hub {
       }
       if (connection.envelope) envelope ??= encodeEvent(event, true)
       else plain ??= encodeEvent(event, false)
-      this.owe(connection, connection.envelope ? envelope! : plain!)
+      this.enqueue(connection, connection.envelope ? envelope! : plain!)
     }
   }
 
-  /** Owes one frame to one connection. */
-  owe(connection: Connection, frame: Buffer): void {
+  /** Enqueues one frame for one connection. */
+  enqueue(connection: Connection, frame: Buffer): void {
     this.counts.delivered++
-    if (connection.owed === null) {
+    if (connection.pending === null) {
       if (this.#first === null || this.#firstFrame !== frame) {
-        this.#first = new Owed(null, frame)
+        this.#first = new FrameChain(null, frame)
         this.#firstFrame = frame
       }
-      connection.owed = this.#first
-      this.#owing.push(connection)
+      connection.pending = this.#first
+      this.#pending.push(connection)
     } else {
-      connection.owed = connection.owed.append(frame)
-      if (connection.owed.byteLength > EAGER_WRITE_BYTES) this.#write(connection)
+      connection.pending = connection.pending.append(frame)
+      if (connection.pending.byteLength > EAGER_WRITE_BYTES) this.#write(connection)
     }
   }
 
   /** Connections that wait for `flush`. */
-  get owing(): number {
-    return this.#owing.length
+  get pendingCount(): number {
+    return this.#pending.length
   }
 
   /**
-   * Writes to each connection what it is owed, in one piece. `at` is ms of the monotonic clock, looked at once for all. Breaks
+   * Writes to each connection its pending frames, in one piece. `at` is ms of the monotonic clock, looked at once for all. Breaks
    * off when `isOver` says so, which is asked now and then: the next one goes on with who is left.
    */
   flush(at?: number, isOver: () => boolean = () => false): void {
-    const owing = this.#owing
-    this.#owing = []
+    const pending = this.#pending
+    this.#pending = []
     this.#first = null
     this.#firstFrame = null
-    for (const [i, connection] of owing.entries()) {
+    for (const [i, connection] of pending.entries()) {
       this.#write(connection, at)
-      const isLook = (i + 1) % WRITES_A_LOOK === 0 && i + 1 < owing.length
+      const isLook = (i + 1) % WRITES_A_LOOK === 0 && i + 1 < pending.length
       if (isLook && isOver()) {
-        this.#owing = owing.slice(i + 1).concat(this.#owing)
+        this.#pending = pending.slice(i + 1).concat(this.#pending)
         return
       }
     }
   }
 
-  /** Writes to one connection what it is owed, before something that must follow it. */
+  /** Writes to one connection its pending frames, before something that must follow it. */
   flushOne(connection: Connection): void {
     this.#write(connection)
   }
 
   #write(connection: Connection, at?: number): void {
-    const { owed } = connection
-    if (owed === null) return
-    connection.owed = null
-    const result = connection.write(owed.bytes, at)
-    if (result === 'sent') this.counts.bytes += owed.byteLength
+    const { pending } = connection
+    if (pending === null) return
+    connection.pending = null
+    const result = connection.write(pending.bytes, at)
+    if (result === 'sent') this.counts.bytes += pending.byteLength
     else if (result === 'full') this.#onFull(connection)
   }
 

@@ -1,14 +1,14 @@
-import { type Bus, type GapReason, PAGE_BYTES } from '../bus/bus.js'
-import type { Connection } from './connection.js'
-import type { Counts } from './counts.js'
+import { type Bus, PAGE_BYTES } from '../bus/bus.js'
 import { type Cursor, isAfter } from '../cursor.js'
 import { BusUnavailable, BusUncertain } from '../errors.js'
-import type { Event } from '../event.js'
-import { encodeControl, encodeEvent } from './frame.js'
+import type { Event, GapReason } from '../event.js'
 import { Gate } from '../gate.js'
 import { endOfTurn } from '../http/turn.js'
-import type { Hub } from './hub.js'
 import type { Log } from '../log.js'
+import type { Connection } from './connection.js'
+import type { Counts } from './counts.js'
+import { encodeControl, encodeEvent } from './frame.js'
+import type { Hub } from './hub.js'
 import { Recovery } from './recovery.js'
 
 /** What a resumer works with. */
@@ -19,7 +19,7 @@ export interface ResumerOptions {
   readonly log: Log
   readonly heartbeatMs: number
   readonly queueLimitBytes: number
-  /** Makes what the hub owes leave in this turn of the event loop. */
+  /** Makes the hub's pending frames leave in this turn of the event loop. */
   readonly scheduleFlush: () => void
 }
 
@@ -65,7 +65,7 @@ export class Resumer {
       // Between two pages, the next one is read after the loss anyway.
       if (recovery?.isPaused) recovery.forgetTold()
       else if (recovery !== null) restarted.push([connection, this.#begin(connection, recovery.after)])
-      else if (connection.isOpen) this.#oweGap(connection, rooms, reason)
+      else if (connection.isOpen) this.#tellGap(connection, rooms, reason)
     }
     // Later, behind the events that the bus hands on in this same step: a recovery that memory ended before them would let them
     // pass, though its reader has a later position already.
@@ -176,16 +176,16 @@ export class Resumer {
     const { frames, unsendable } = encodeAll(events, connection.envelope)
     if (unsendable.length > 0) log.error({ rooms: unsendable }, 'history holds events that cannot be sent')
     this.#announce(connection, [...new Set([...lostBefore, ...unsendable])], frames.length === 0 ? end : null)
-    for (const frame of frames) hub.owe(connection, frame)
+    for (const frame of frames) hub.enqueue(connection, frame)
     hub.flushOne(connection)
-    // The hub keeps a list of whom it owed in this tick; without a flush it would keep the connection.
+    // The hub lists the connections with pending frames; without a flush it would keep this connection in memory.
     scheduleFlush()
   }
 
   #announce(connection: Connection, lost: readonly string[], id: Cursor | null): void {
     const { counts, heartbeatMs } = this.#options
     if (connection.isOpen) {
-      if (lost.length > 0) this.#oweGap(connection, lost, 'history')
+      if (lost.length > 0) this.#tellGap(connection, lost, 'history')
       return
     }
     counts.resumed[lost.length === 0 ? 'whole' : 'lost']++
@@ -193,9 +193,9 @@ export class Resumer {
   }
 
   // Without an id: the position is moved by what follows, which the reader does not have yet.
-  #oweGap(connection: Connection, rooms: readonly string[], reason: GapReason): void {
+  #tellGap(connection: Connection, rooms: readonly string[], reason: GapReason): void {
     this.#options.counts.gaps[reason]++
-    this.#options.hub.owe(connection, encodeControl('stream.gap', { rooms, reason }))
+    this.#options.hub.enqueue(connection, encodeControl('stream.gap', { rooms, reason }))
   }
 }
 

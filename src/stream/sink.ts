@@ -1,4 +1,3 @@
-import { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { Backlog } from './backlog.js'
 
@@ -19,25 +18,13 @@ export interface Sink {
 }
 
 /**
- * The shortest way to this stream's peer: a plain socket's handle where Node lets us use it, else the stream itself. A peer that
- * has as many as `backedUpBytes` waiting counts as backed up.
- */
-export function sinkOf(stream: Writable, backedUpBytes: number): Sink {
-  const handle = handles === null ? null : handleOf(stream)
-  // Safe: handleOf finds a handle in sockets only.
-  return handle === null
-    ? new StreamSink(stream, backedUpBytes)
-    : new SocketSink(stream as Socket, handle, backedUpBytes)
-}
-
-/**
  * What can be written to like any stream: HTTP/2, TLS.
  *
  *   direct   the stream holds nothing, or is corked: a write goes to it
  *   waiting  the stream holds something and calls back when it is gone: what is written meanwhile waits in `#backlog`, because a
  *            stream keeps an object of its own for each write
  */
-class StreamSink implements Sink {
+export class StreamSink implements Sink {
   readonly #stream: Writable
   readonly #backedUpBytes: number
   #backlog: Backlog | null = null
@@ -126,139 +113,7 @@ class StreamSink implements Sink {
   }
 }
 
-/**
- * A plain socket. The layers that Node has between `socket.write` and the system call cost a fifth of a delivery, and are
- * there for what hardly ever happens: that the kernel takes less than everything at once.
- *
- *   direct   nothing waits: a write goes to the handle, and leaves at once
- *   holding  something waits, and a write goes behind it: behind `left` bytes of the one write that the handle could not finish,
- *            or what the socket holds itself (at the beginning, its response head); `#rest` is null unless that is not enough
- */
-class SocketSink implements Sink {
-  readonly #socket: Socket
-  readonly #handle: Handle
-  readonly #backedUpBytes: number
-  #rest: StreamSink | null = null
-  #isHolding = true
-  #left = 0
-  #waiting: (() => void)[] | null = null
-
-  constructor(socket: Socket, handle: Handle, backedUpBytes: number) {
-    this.#socket = socket
-    this.#handle = handle
-    this.#backedUpBytes = backedUpBytes
-  }
-
-  write(frames: Buffer): void {
-    if (this.#isHolding && this.queuedBytes === 0) {
-      this.#isHolding = false
-      this.#rest = null
-    }
-    if (this.#isHolding) this.#hold(frames)
-    else if (this.#handle.writeBuffer(spare, frames) !== 0) this.#socket.destroy()
-    // Safe: there is no SocketSink without handles.
-    else if (handles!.state[handles!.asyncAt] !== 0) this.#wait(frames)
-  }
-
-  end(frames: Buffer): void {
-    if (this.#rest === null) this.#socket.end(frames)
-    else this.#rest.end(frames)
-  }
-
-  destroy(): void {
-    this.#rest = null
-    this.#socket.destroy()
-  }
-
-  get queuedBytes(): number {
-    return this.#isHolding ? this.#left + (this.#rest?.queuedBytes ?? this.#socket.writableLength) : 0
-  }
-
-  get isBackedUp(): boolean {
-    return this.#isHolding && (this.#left > 0 || (this.#rest?.isBackedUp ?? this.#socket.writableNeedDrain))
-  }
-
-  async drained(): Promise<void> {
-    if (this.#left > 0) {
-      this.#waiting ??= []
-      const waiting = this.#waiting
-      await new Promise<void>(resolve => waiting.push(resolve))
-    }
-    await (this.#rest ?? new StreamSink(this.#socket, this.#backedUpBytes)).drained()
-  }
-
-  #hold(frames: Buffer): void {
-    if (this.#rest === null && isFree(this.#socket)) this.#socket.write(frames)
-    else {
-      this.#rest ??= new StreamSink(this.#socket, this.#backedUpBytes)
-      this.#rest.write(frames)
-    }
-  }
-
-  // The request that was spare until now belongs to this write until it is done, and keeps its bytes.
-  #wait(frames: Buffer): void {
-    const request = spare
-    spare = new handles!.Request()
-    this.#isHolding = true
-    this.#left = this.#handle.writeQueueSize
-    request.buffer = frames
-    request.oncomplete = status => {
-      this.#left = 0
-      if (status < 0) this.#socket.destroy()
-      for (const resolve of this.#waiting ?? []) resolve()
-      this.#waiting = null
-    }
-  }
-}
-
-// What is written to a corked stream leaves together with what it holds.
-function isFree(stream: Writable): boolean {
+/** True when a write leaves at once: what is written to a corked stream leaves together with what it holds. */
+export function isFree(stream: Writable): boolean {
   return stream.writableLength === 0 || stream.writableCorked > 0
-}
-
-// What Node's own net.js works with: https://github.com/nodejs/node/blob/v20.x/lib/internal/stream_base_commons.js
-interface Handle {
-  /** 0, or an error number. With everything written at once the request stays unused. */
-  writeBuffer(request: WriteRequest, bytes: Buffer): number
-  readonly writeQueueSize: number
-}
-interface WriteRequest {
-  buffer?: Buffer
-  oncomplete?: (status: number) => void
-}
-interface Handles {
-  readonly Request: new () => WriteRequest
-  /** After a write, `state[asyncAt]` is not 0 if a part of it waits. */
-  readonly state: ArrayLike<number>
-  readonly asyncAt: number
-}
-
-const handles = loadHandles()
-// Used again for every write that leaves at once.
-let spare: WriteRequest = handles === null ? {} : new handles.Request()
-
-// Not there: a Node that has closed this door, or runs with --permission. Everything works without, a little slower.
-function loadHandles(): Handles | null {
-  try {
-    // Safe: everything is looked at before it is used.
-    const load = Reflect.get(process, 'binding') as (name: string) => Record<string, unknown>
-    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = load.call(process, 'stream_wrap')
-    if (typeof WriteWrap !== 'function' || !ArrayBuffer.isView(streamBaseState)) return null
-    if (typeof kLastWriteWasAsync !== 'number') return null
-    return {
-      Request: WriteWrap as new () => WriteRequest,
-      state: streamBaseState as Int32Array,
-      asyncAt: kLastWriteWasAsync,
-    }
-  } catch {
-    return null
-  }
-}
-
-function handleOf(stream: Writable): Handle | null {
-  if (!(stream instanceof Socket) || 'encrypted' in stream) return null
-  const handle: unknown = Reflect.get(stream, '_handle')
-  if (typeof handle !== 'object' || handle === null || !('writeQueueSize' in handle)) return null
-  // Safe: what is called is there.
-  return 'writeBuffer' in handle && typeof handle.writeBuffer === 'function' ? (handle as Handle) : null
 }

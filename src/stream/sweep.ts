@@ -1,10 +1,11 @@
-import type { CloseReason, Connection } from './connection.js'
 import type { Cursor } from '../cursor.js'
+import type { CloseReason } from './close-reason.js'
+import type { Connection } from './connection.js'
 import { encodeControl, encodeHeartbeat } from './frame.js'
 import type { Hub } from './hub.js'
 
-/** What upkeep works with. */
-export interface UpkeepOptions {
+/** What a sweep works with. */
+export interface SweepOptions {
   readonly hub: Hub
   readonly heartbeatMs: number
   readonly disconnect: (connection: Connection, reason: CloseReason) => void
@@ -15,6 +16,11 @@ const RECOVERY_STALL_MS = 30_000
 const STUCK_GRACE_MS = 5_000
 const CUTS_A_TURN = 10
 
+/** How long a stream lives that may become `maxAgeMs` old, give or take 20 %; 0 is for ever. */
+export function lifetimeMs(maxAgeMs: number): number {
+  return maxAgeMs === 0 ? Number.POSITIVE_INFINITY : maxAgeMs * (0.8 + Math.random() * 0.4)
+}
+
 /**
  * What has to be done for open connections as time goes by: ends of credentials and ages, heartbeats, readers that do not
  * take their backlog. One pass over all of them, from one timer: no connection has a timer of its own.
@@ -22,8 +28,8 @@ const CUTS_A_TURN = 10
  * `time` is ms of the monotonic clock. `wallTime` is ms since 1970, looked at anew for each pass: the clock may be set, and
  * a credential's end means what it says then. `position` is what a heartbeat may move a live reader to.
  */
-export function tendConnections(
-  { hub, heartbeatMs, disconnect }: UpkeepOptions,
+export function sweepConnections(
+  { hub, heartbeatMs, disconnect }: SweepOptions,
   time: number,
   wallTime: number,
   position: Cursor | null,
@@ -62,7 +68,7 @@ function hasStalled(connection: Connection, time: number): boolean {
 }
 
 function isSilent(connection: Connection, since: number): boolean {
-  return connection.lastWriteAt <= since && connection.owed === null && !connection.isBackedUp
+  return connection.lastWriteAt <= since && connection.pending === null && !connection.isBackedUp
 }
 
 // Only a live reader has everything up to the position.
@@ -76,6 +82,6 @@ function warnOfExpiry(hub: Hub, connection: Connection, leftMs: number): void {
   if (!connection.isOpen || connection.wasToldOfExpiry) return
   connection.wasToldOfExpiry = true
   const { expiresAt } = connection
-  hub.owe(connection, encodeControl('stream.expiring', { expiresAt, inMs: leftMs }))
+  hub.enqueue(connection, encodeControl('stream.expiring', { expiresAt: expiresAt!, inMs: leftMs }))
   hub.flushOne(connection)
 }

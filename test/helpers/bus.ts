@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
-import type { Bus, BusOptions, GapReason } from '../../src/bus/bus.js'
+import type { Bus, BusOptions } from '../../src/bus/bus.js'
 import { type Cursor, parseCursor } from '../../src/cursor.js'
 import { createDraft, type Draft } from '../../src/draft.js'
-import type { Event } from '../../src/event.js'
+import type { Event, GapReason } from '../../src/event.js'
 import { waitFor } from './deadline.js'
 
 /** Makes a bus with a history of its own that nobody used before; it is closed by the suite. */

@@ -1,15 +1,15 @@
 import { Connection, type ConnectionOptions } from '../../src/stream/connection.js'
-import { Sink } from './sink.js'
+import { Output } from './output.js'
 
-/** A connection that follows everyone, without a gateway, and the sink that takes its bytes. */
-export function createConnection(more: Partial<Omit<ConnectionOptions, 'sink'>> = {}) {
-  const sink = new Sink()
+/** A connection that follows everyone, without a gateway, and the output that takes its bytes. */
+export function createConnection(more: Partial<Omit<ConnectionOptions, 'output'>> = {}) {
+  const output = new Output()
   const connection = new Connection({
     id: 'c',
     userId: '1',
     rooms: ['*'],
     envelope: false,
-    sink,
+    output,
     queueLimitBytes: 1_048_576,
     expiresAt: null,
     issuedAt: null,
@@ -17,5 +17,5 @@ export function createConnection(more: Partial<Omit<ConnectionOptions, 'sink'>> 
     now: () => 0,
     ...more,
   })
-  return { sink, connection }
+  return { output, connection }
 }

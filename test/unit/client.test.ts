@@ -67,13 +67,15 @@ t.test('however the text is cut, the events are the same', async t => {
   await t.resolves(property)
 })
 
+const OPEN = { connectionId: 'c', userId: '42', rooms: [], resumed: null, heartbeatMs: 25_000 }
+
 t.test('what the gateway encodes is read back, whatever text an event holds', async t => {
   const cursor = { epoch: 'k3', seq: 7 }
   const property = fc.assert(
     fc.asyncProperty(fc.string({ unit: 'binary' }), async text => {
       const event = { cursor, room: 'hub', type: 'tick', at: 1, data: JSON.stringify(text), ephemeral: false }
       const { events } = parse(
-        encodeControl('stream.open', { resumed: null }).toString(),
+        encodeControl('stream.open', OPEN).toString(),
         encodeEvent(event, false).toString(),
         encodeHeartbeat(cursor).toString(),
       )

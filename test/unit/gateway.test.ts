@@ -7,8 +7,8 @@ import { BusUnavailable } from '../../src/errors.js'
 import { type AttachRequest, Gateway, type GatewayOptions } from '../../src/gateway.js'
 import { waitFor } from '../helpers/deadline.js'
 import { collectGarbage } from '../helpers/garbage.js'
+import { Output } from '../helpers/output.js'
 import { eventAt, ScriptedBus } from '../helpers/scripted-bus.js'
-import { Sink } from '../helpers/sink.js'
 
 const at = (seq: number, epoch = 'k'): Cursor => ({ epoch, seq })
 const REQUEST = { userId: '1', rooms: ['room'], envelope: false, after: null }
@@ -34,10 +34,10 @@ async function start<B extends Bus = ScriptedBus>(
   await gateway.start()
   t.teardown(() => gateway.close())
   const open = ({ isStalled = false, ...request }: Partial<AttachRequest> & { isStalled?: boolean } = {}) => {
-    const sink = new Sink()
-    if (isStalled) sink.stall()
-    const connection = gateway.attach({ ...REQUEST, sink, ...request })
-    return { sink, connection }
+    const output = new Output()
+    if (isStalled) output.stall()
+    const connection = gateway.attach({ ...REQUEST, output, ...request })
+    return { output, connection }
   }
   return { gateway, bus, open }
 }
@@ -50,22 +50,22 @@ async function settle(): Promise<void> {
 t.test('a resume sends what was missed, then what was held, each once and in order', async t => {
   const { bus, open } = await start(t)
   bus.position = at(10)
-  const { sink } = open({ after: at(5) })
+  const { output } = open({ after: at(5) })
   bus.deliver(eventAt(11))
   bus.asked[0]!.answer({ events: [eventAt(7), eventAt(11)], upTo: at(11) })
   bus.deliver(eventAt(12))
   await settle()
   bus.deliver(eventAt(13), eventAt(14, 'elsewhere'))
   await settle()
-  t.same(sink.data, ['7', '11', '12', '13'])
-  t.match(sink.blocks[0], { event: 'stream.open', data: /"resumed":true/ })
-  t.notOk('id' in sink.blocks[0]!, 'stream.open does not move the position past what follows')
+  t.same(output.data, ['7', '11', '12', '13'])
+  t.match(output.blocks[0], { event: 'stream.open', data: /"resumed":true/ })
+  t.notOk('id' in output.blocks[0]!, 'stream.open does not move the position past what follows')
 })
 
 t.test('a gap while a resume waits for the bus does not make the resume read twice', async t => {
   const { bus, open } = await start(t)
   bus.position = at(10)
-  const { sink } = open({ after: at(5) })
+  const { output } = open({ after: at(5) })
   bus.asked[0]!.fail(new BusUnavailable('away'))
   await settle()
   bus.subscriber.onGap(null, 'history')
@@ -73,16 +73,16 @@ t.test('a gap while a resume waits for the bus does not make the resume read twi
   await settle()
   for (const asked of bus.asked.slice(1)) asked.answer({ events: [eventAt(7), eventAt(12)], upTo: at(12) })
   await settle()
-  t.same(sink.data, ['7', '12'])
+  t.same(output.data, ['7', '12'])
 })
 
 t.test('a reader that left before it was attached leaves nothing behind', async t => {
   const { gateway, bus } = await start(t)
   for (const after of [null, at(0)]) {
-    const sink = new Sink()
-    sink.destroy()
+    const output = new Output()
+    output.destroy()
     await settle()
-    const connection = gateway.attach({ ...REQUEST, after, sink })
+    const connection = gateway.attach({ ...REQUEST, after, output })
     await settle()
     t.ok(connection.isEnded)
   }
@@ -95,21 +95,21 @@ t.test('a stream opened while the bus was never reached gets stream.open before 
   const bus = new ScriptedBus()
   bus.position = null
   const { open } = await start(t, {}, bus)
-  const { sink } = open()
+  const { output } = open()
   bus.deliver(eventAt(3), eventAt(4))
   await settle()
   bus.subscriber.onReady()
   bus.deliver(eventAt(5))
   await settle()
-  t.match(sink.events[0], /^stream\.open .*"resumed":null/)
-  t.equal(sink.blocks[0]!.id, 'k-4')
-  t.same(sink.data, ['5'])
+  t.match(output.events[0], /^stream\.open .*"resumed":null/)
+  t.equal(output.blocks[0]!.id, 'k-4')
+  t.same(output.data, ['5'])
 })
 
 t.test('events of an epoch that ended are not mixed among those of the next', async t => {
   const { bus, open } = await start(t)
   bus.position = at(10)
-  const { sink } = open({ after: at(5) })
+  const { output } = open({ after: at(5) })
   // The replica still hears the old primary when the history is already read from the new one.
   bus.deliver(eventAt(11))
   const fromNew = [7, 11].map(seq => eventAt(seq, 'room', { cursor: at(seq, 'new') }))
@@ -124,7 +124,7 @@ t.test('events of an epoch that ended are not mixed among those of the next', as
   await settle()
   bus.deliver(eventAt(12, 'room', { cursor: at(12, 'new'), data: '"new 12"' }))
   await settle()
-  t.same(sink.data, ['7', '11', 'new 12'])
+  t.same(output.data, ['7', '11', 'new 12'])
 })
 
 t.test('the limit per user counts connections of that user, not of others who follow their room', async t => {
@@ -134,29 +134,29 @@ t.test('the limit per user counts connections of that user, not of others who fo
   for (const { connection } of own) t.ok(connection.isOpen)
   const third = open({ userId: '42' })
   await settle()
-  t.match(third.sink.blocks, [{ event: 'stream.close', data: /"overloaded"/, retry: Number }])
+  t.match(third.output.blocks, [{ event: 'stream.close', data: /"overloaded"/, retry: Number }])
 })
 
 t.test('a backlog of many small events is sent without calling its reader slow', async t => {
   const { bus, open } = await start(t, { queueLimitBytes: 262_144 })
   bus.position = at(20_000)
-  const { sink, connection } = open({ after: at(0) })
+  const { output, connection } = open({ after: at(0) })
   const all = Array.from({ length: 20_000 }, (_, n) => eventAt(n + 1))
-  while (!connection.isEnded && sink.data.length < all.length) {
+  while (!connection.isEnded && output.data.length < all.length) {
     const asked = bus.asked.shift()
     if (asked !== undefined) {
       // A page as a bus makes it: the payload has up to 5 bytes, and what counts beside it 108.
       const end = Math.min(all.length, asked.after.seq + Math.floor(asked.limitBytes! / 113))
       asked.answer({ events: all.slice(asked.after.seq, end), upTo: at(end), hasMore: end < all.length })
     }
-    sink.stall()
+    output.stall()
     await settle()
-    sink.flow()
+    output.flow()
     await settle()
   }
   t.notOk(connection.isEnded, connection.endReason)
   t.same(
-    sink.data,
+    output.data,
     all.map(event => event.data),
   )
 })
@@ -165,10 +165,10 @@ t.test('what a resume was owed does not keep its connection in memory after its 
   const { bus, open } = await start(t)
   bus.position = at(10)
   const left = async () => {
-    const { sink, connection } = open({ after: at(5) })
+    const { output, connection } = open({ after: at(5) })
     bus.asked.shift()!.answer({ events: [eventAt(7), eventAt(9)] })
     await settle()
-    sink.destroy()
+    output.destroy()
     await settle()
     return new WeakRef(connection)
   }
@@ -185,8 +185,8 @@ t.test('what a resume was owed does not keep its connection in memory after its 
 t.test('a heartbeat carries the position, and only a comment while a resume is under way', async t => {
   const { bus, open } = await start(t, { heartbeatMs: 40 })
   bus.position = at(10)
-  const live = open().sink
-  const resuming = open({ after: at(5) }).sink
+  const live = open().output
+  const resuming = open({ after: at(5) }).output
   await waitFor(() => live.text.includes('id: k-10\n\n') && resuming.text.includes(':\n\n'), 5_000, 'two heartbeats')
   t.notMatch(resuming.text, /id:/)
   // Read further than this replica has got: its own position would take the reader back.
@@ -202,16 +202,16 @@ t.test('a heartbeat carries the position, and only a comment while a resume is u
 
 t.test('an event that cannot be put in a frame ends nothing, and its room is told of a gap', async t => {
   const { bus, open } = await start(t)
-  const { sink, connection } = open()
-  const other = open({ rooms: [] }).sink
+  const { output, connection } = open()
+  const other = open({ rooms: [] }).output
   bus.deliver(eventAt(1), eventAt(2, 'room', { type: 'a\nid: forged' }), eventAt(3))
   await settle()
   t.ok(connection.isOpen)
-  t.same(sink.data, ['1', '3'])
-  t.match(sink.events, [/^stream\.open/, /^tick 1/, 'stream.gap {"rooms":["room"],"reason":"history"}', /^tick 3/])
+  t.same(output.data, ['1', '3'])
+  t.match(output.events, [/^stream\.open/, /^tick 1/, 'stream.gap {"rooms":["room"],"reason":"history"}', /^tick 3/])
   t.equal(other.events.length, 1)
   bus.position = at(10)
-  const resumed = open({ after: at(0) }).sink
+  const resumed = open({ after: at(0) }).output
   bus.asked[0]!.answer({ events: [eventAt(2, 'room', { data: '{\n}' }), eventAt(4)] })
   await settle()
   t.match(resumed.events, [/^stream\.open .*"resumed":false/, 'tick 4'])
@@ -219,8 +219,8 @@ t.test('an event that cannot be put in a frame ends nothing, and its room is tol
 
 t.test('close ends every stream, cuts those that do not take their last bytes, and may be called twice', async t => {
   const { gateway, open } = await start(t)
-  const taking = open().sink
-  const stuck = open({ userId: '2' }).sink
+  const taking = open().output
+  const stuck = open({ userId: '2' }).output
   stuck.stall()
   await Promise.all([gateway.close(50), gateway.close(50)])
   await gateway.close()
@@ -229,14 +229,14 @@ t.test('close ends every stream, cuts those that do not take their last bytes, a
   t.equal(gateway.connections.size, 0)
   const late = open()
   await settle()
-  t.match(late.sink.blocks, [{ event: 'stream.close', data: /"shutdown"/ }])
+  t.match(late.output.blocks, [{ event: 'stream.close', data: /"shutdown"/ }])
 })
 
 t.test('a drain is over as soon as no stream is left, however long its window', async t => {
   const { gateway, open } = await start(t)
   const readers = Array.from({ length: 3 }, () => open())
   const drained = gateway.drain(600_000)
-  for (const { sink } of readers) sink.destroy()
+  for (const { output } of readers) output.destroy()
   await waitFor(() => gateway.connections.size === 0, 5_000, 'the readers to be gone')
   await drained
   t.equal(gateway.connections.size, 0)
@@ -247,10 +247,10 @@ t.test(
   async t => {
     const { bus, open } = await start(t)
     bus.position = at(10)
-    const { sink } = open({ after: at(5) })
+    const { output } = open({ after: at(5) })
     bus.asked[0]!.answer({ lost: ['room', '*', 'user:1'], upTo: at(2, 'new') })
     await settle()
-    t.match(sink.blocks[0], { event: 'stream.open', id: 'new-2', data: /"resumed":false/ })
+    t.match(output.blocks[0], { event: 'stream.open', id: 'new-2', data: /"resumed":false/ })
     // Now the replica finds out, and its memory can answer at once.
     bus.position = at(2, 'new')
     bus.replay = () => ({ events: [], lost: [], upTo: at(2, 'new'), hasMore: false }) as never
@@ -259,7 +259,7 @@ t.test(
     await settle()
     bus.deliver(eventAt(3, 'room', { cursor: at(3, 'new') }))
     await settle()
-    t.same(sink.data, ['3'])
+    t.same(output.data, ['3'])
   },
 )
 
@@ -269,7 +269,7 @@ t.test(
     const bus = new ScriptedBus()
     bus.position = null
     const { open } = await start(t, {}, bus)
-    const { sink } = open({ after: at(5) })
+    const { output } = open({ after: at(5) })
     // Answered now, the page would end at 10, and nobody would hand on 11 to 20.
     for (const asked of bus.asked) asked.answer({ events: [eventAt(7)], upTo: at(10) })
     await settle()
@@ -280,7 +280,7 @@ t.test(
     await settle()
     bus.deliver(eventAt(21))
     await settle()
-    t.same(sink.data, ['7', '15', '21'])
+    t.same(output.data, ['7', '15', '21'])
   },
 )
 
@@ -314,7 +314,7 @@ t.test('readers that do not take their backlog hold no live events meanwhile, an
   const { bus, open } = await start(t)
   bus.position = at(10)
   const readers = Array.from({ length: 50 }, (_, n) => open({ after: at(0), rooms: [`room:${n}`], isStalled: true }))
-  // A sink that stalls takes the first write, and waits with what follows.
+  // A output that stalls takes the first write, and waits with what follows.
   for (const [n, asked] of bus.asked.entries()) {
     asked.answer({ events: [eventAt(1, `room:${n}`, { data: 'x'.repeat(100_000) })], upTo: at(1), hasMore: true })
   }
@@ -328,15 +328,15 @@ t.test('readers that do not take their backlog hold no live events meanwhile, an
   const grown = process.memoryUsage().heapUsed - before
   t.ok(grown < 50 * 20_000, `${Math.round(grown / 50)} bytes a reader, of 240,000 that were published to each`)
   t.equal(bus.asked.length, 50)
-  const [{ sink }] = readers as [(typeof readers)[0]]
-  sink.flow()
+  const [{ output }] = readers as [(typeof readers)[0]]
+  output.flow()
   await settle()
   const missed = Array.from({ length: 6 }, (_, n) => eventAt(11 + n * 50, 'room:0', { data: `${n * 50}` }))
   bus.asked[50]!.answer({ events: missed, upTo: at(310) })
   await settle()
   bus.deliver(eventAt(311, 'room:0'))
   await settle()
-  t.same(sink.data.slice(1), ['0', '50', '100', '150', '200', '250', '311'])
+  t.same(output.data.slice(1), ['0', '50', '100', '150', '200', '250', '311'])
 })
 
 for (const [queueLimitBytes, maxEventBytes, highWaterMark] of [
@@ -351,14 +351,14 @@ for (const [queueLimitBytes, maxEventBytes, highWaterMark] of [
     for (let n = 0; n < 50; n++) await gateway.publish('room', { type: 'bulk', data })
     let text = ''
     // Node's marks differ between its versions, and between kinds of streams.
-    const sink = new Writable({
+    const output = new Writable({
       highWaterMark,
       write(bytes: Buffer, _, done) {
         text += bytes.toString()
         setImmediate(() => setImmediate(done))
       },
     })
-    const connection = gateway.attach({ ...REQUEST, after, sink })
+    const connection = gateway.attach({ ...REQUEST, after, output })
     await waitFor(() => text.split('event: bulk').length > 50 || connection.isEnded, 10_000, 'the whole backlog')
     t.notOk(connection.isEnded, connection.endReason)
     t.equal(text.split('event: bulk').length - 1, 50)
@@ -369,7 +369,7 @@ t.test('gaps, however many, send a reader that does not take its backlog no more
   const bus = new EndlessBus()
   bus.position = at(1_000)
   const { gateway, open } = await start(t, {}, bus)
-  const { sink, connection } = open({ after: at(0), isStalled: true })
+  const { output, connection } = open({ after: at(0), isStalled: true })
   await settle()
   const { pages } = bus
   for (let n = 0; n < 20; n++) {
@@ -377,7 +377,7 @@ t.test('gaps, however many, send a reader that does not take its backlog no more
     await settle()
   }
   t.equal(bus.pages, pages)
-  t.ok(sink.listenerCount('drain') < 5, 'and nothing more waits for it')
+  t.ok(output.listenerCount('drain') < 5, 'and nothing more waits for it')
   t.ok(gateway.connections.has(connection))
 })
 

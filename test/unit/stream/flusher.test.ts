@@ -3,8 +3,8 @@ import t, { type Test } from 'tap'
 import { Flusher } from '../../../src/stream/flusher.js'
 import { Hub } from '../../../src/stream/hub.js'
 import { createConnection } from '../../helpers/connection.js'
+import type { Output } from '../../helpers/output.js'
 import { eventAt } from '../../helpers/scripted-bus.js'
-import type { Sink } from '../../helpers/sink.js'
 
 const LARGE = 256
 
@@ -16,11 +16,11 @@ function setUp(t: Test) {
   t.teardown(() => mock.timers.reset())
   const clock = { ms: 1_000, workMs: 0 }
   const hub = new Hub(() => {})
-  const connect = (room: string): Sink => {
-    const { sink, connection } = createConnection({ rooms: [room] })
+  const connect = (room: string): Output => {
+    const { output, connection } = createConnection({ rooms: [room] })
     hub.add(connection)
     connection.open(null, null, 25_000)
-    return sink
+    return output
   }
   const small = connect('small')
   const large = Array.from({ length: LARGE }, () => connect('large'))
@@ -112,6 +112,6 @@ t.test(
     clock.workMs = 0
     mock.timers.tick(100)
     await turn()
-    for (const sink of [...large, ...more]) t.same(sink.data, ['1', '2'])
+    for (const output of [...large, ...more]) t.same(output.data, ['1', '2'])
   },
 )

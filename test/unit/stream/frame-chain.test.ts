@@ -1,22 +1,22 @@
 import t from 'tap'
-import { Owed } from '../../../src/stream/frame-chain.js'
+import { FrameChain } from '../../../src/stream/frame-chain.js'
 
 const frames = ['a\n\n', 'bb\n\n', 'ccc\n\n'].map(text => Buffer.from(text)) as [Buffer, Buffer, Buffer]
 
 t.test('frames join in the order they were owed', async t => {
   const [a, b, c] = frames
-  const owed = new Owed(null, a).append(b).append(c)
-  t.equal(owed.bytes.toString(), 'a\n\nbb\n\nccc\n\n')
-  t.equal(owed.byteLength, owed.bytes.length)
+  const chain = new FrameChain(null, a).append(b).append(c)
+  t.equal(chain.bytes.toString(), 'a\n\nbb\n\nccc\n\n')
+  t.equal(chain.byteLength, chain.bytes.length)
 })
 
 t.test('a single frame is not copied', async t => {
-  t.equal(new Owed(null, frames[0]).bytes, frames[0])
+  t.equal(new FrameChain(null, frames[0]).bytes, frames[0])
 })
 
 t.test('connections owed the same frames share one buffer, and others do not change it', async t => {
   const [a, b, c] = frames
-  const first = new Owed(null, a)
+  const first = new FrameChain(null, a)
   const one = first.append(b)
   t.equal(one, first.append(b))
   const other = first.append(c)
@@ -27,7 +27,7 @@ t.test('connections owed the same frames share one buffer, and others do not cha
 })
 
 t.test('ten thousand frames join without deep recursion', async t => {
-  let owed = new Owed(null, frames[0])
-  for (let i = 1; i < 10_000; i++) owed = owed.append(frames[i % 3]!)
-  t.equal(owed.bytes.length, owed.byteLength)
+  let chain = new FrameChain(null, frames[0])
+  for (let i = 1; i < 10_000; i++) chain = chain.append(frames[i % 3]!)
+  t.equal(chain.bytes.length, chain.byteLength)
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { Event } from '../../../src/event.js'
+import { closeOf, type StreamOpen } from '../../../src/stream/control.js'
 import { COMMENT_FRAME, encodeControl, encodeEvent, encodeHeartbeat } from '../../../src/stream/frame.js'
 import { type SseEvent, SseParser } from '../../helpers/sse-parser.js'
 
@@ -42,11 +43,14 @@ t.test('an envelope is one line, with the payload as published', async t => {
 
 t.test('control events, heartbeats and comments', async t => {
   const id = { epoch: 'k3', seq: 7 }
-  t.equal(encodeControl('stream.open', { a: 1 }).toString(), 'event: stream.open\ndata: {"a":1}\n\n')
-  t.equal(encodeControl('stream.open', {}, { id }).toString(), 'id: k3-7\nevent: stream.open\ndata: {}\n\n')
   t.equal(
-    encodeControl('stream.close', {}, { retryMs: 1234.5 }).toString(),
-    'retry: 1235\nevent: stream.close\ndata: {}\n\n',
+    encodeControl('stream.open', { a: 1 } as unknown as StreamOpen).toString(),
+    'event: stream.open\ndata: {"a":1}\n\n',
+  )
+  t.equal(encodeControl('stream.open', {} as StreamOpen, id).toString(), 'id: k3-7\nevent: stream.open\ndata: {}\n\n')
+  t.equal(
+    encodeControl('stream.close', closeOf('slow', 1234.5)).toString(),
+    'retry: 1235\nevent: stream.close\ndata: {"reason":"slow","reconnect":true,"retryMs":1235}\n\n',
   )
   t.equal(encodeHeartbeat(id).toString(), 'id: k3-7\n\n')
   t.equal(COMMENT_FRAME.toString(), ':\n\n')

@@ -7,11 +7,11 @@ import { eventAt } from '../../helpers/scripted-bus.js'
 
 let count = 0
 function connect(hub: Hub, rooms: string[], more: { envelope?: boolean; queueLimitBytes?: number } = {}) {
-  const { sink, connection } = createConnection({ id: `${++count}`, rooms: [...rooms, '*'], ...more })
+  const { output, connection } = createConnection({ id: `${++count}`, rooms: [...rooms, '*'], ...more })
   hub.add(connection)
   connection.open(null, null, 25_000)
-  sink.text = ''
-  return { sink, connection }
+  output.text = ''
+  return { output, connection }
 }
 const never = () => {
   throw new Error('a connection was called full')
@@ -24,11 +24,11 @@ t.test('an event reaches the followers of its room, * everyone, and nobody else'
   hub.deliver(eventAt(2, 'b'))
   hub.deliver(eventAt(3, '*'))
   hub.deliver(eventAt(4, 'nobody'))
-  t.equal(hub.owing, 3)
+  t.equal(hub.pendingCount, 3)
   hub.flush()
-  t.equal(hub.owing, 0)
+  t.equal(hub.pendingCount, 0)
   t.same(
-    [a, b, ab].map(({ sink }) => sink.data),
+    [a, b, ab].map(({ output }) => output.data),
     [
       ['1', '3'],
       ['2', '3'],
@@ -42,10 +42,10 @@ t.test("a tick's frames leave in one write, and readers of the same frames share
   const hub = new Hub(never)
   const written: Buffer[][] = []
   for (let i = 0; i < 3; i++) {
-    const { sink } = connect(hub, ['a'])
+    const { output } = connect(hub, ['a'])
     const own: Buffer[] = []
     written.push(own)
-    sink.write = ((bytes: Buffer) => own.push(bytes) > 0) as typeof sink.write // takes only what the hub writes
+    output.write = ((bytes: Buffer) => own.push(bytes) > 0) as typeof output.write // takes only what the hub writes
   }
   hub.deliver(eventAt(1, 'a'))
   hub.deliver(eventAt(2, 'a'))
@@ -61,7 +61,7 @@ t.test("a tick's frames leave in one write, and readers of the same frames share
 
 t.test('a removed connection gets nothing, and its rooms are forgotten', async t => {
   const hub = new Hub(never)
-  const { sink, connection } = connect(hub, ['a', '__proto__'])
+  const { output, connection } = connect(hub, ['a', '__proto__'])
   t.same([...hub.followedRooms()], ['*', 'a', '__proto__'])
   hub.deliver(eventAt(1, '__proto__'))
   hub.flush()
@@ -70,24 +70,24 @@ t.test('a removed connection gets nothing, and its rooms are forgotten', async t
   hub.deliver(eventAt(2, 'a'))
   hub.deliver(eventAt(3, '*'))
   hub.flush()
-  t.same(sink.data, ['1'])
+  t.same(output.data, ['1'])
   t.same([...hub.followedRooms()], [])
   t.equal(hub.followers('a'), undefined)
 })
 
 t.test('ephemeral events are skipped for a reader that is behind, and others are not', async t => {
   const hub = new Hub(never)
-  const { sink } = connect(hub, ['a'])
-  const quick = connect(hub, ['a']).sink
-  sink.stall()
+  const { output } = connect(hub, ['a'])
+  const quick = connect(hub, ['a']).output
+  output.stall()
   hub.deliver(eventAt(1, 'a', { data: JSON.stringify('x'.repeat(20_000)) }))
   hub.flush()
   hub.deliver(eventAt(2, 'a', { ephemeral: true }))
   hub.deliver(eventAt(3, 'a'))
   hub.flush()
-  sink.flow()
+  output.flow()
   t.same(
-    sink.data.map(data => data.slice(0, 1)),
+    output.data.map(data => data.slice(0, 1)),
     ['x', '3'],
   )
   t.same(
@@ -104,9 +104,9 @@ t.test('a reader that stops reading is called full past its limit, once, and kee
     hub.remove(connection)
     connection.close('slow', 100)
   })
-  const { sink, connection } = connect(hub, ['a'], { queueLimitBytes: 100_000 })
-  const { sink: other } = connect(hub, ['a'], { queueLimitBytes: 100_000 })
-  sink.stall()
+  const { output, connection } = connect(hub, ['a'], { queueLimitBytes: 100_000 })
+  const { output: other } = connect(hub, ['a'], { queueLimitBytes: 100_000 })
+  output.stall()
   for (let seq = 1; seq <= 50; seq++) {
     hub.deliver(eventAt(seq, 'a', { data: JSON.stringify('x'.repeat(5_000)) }))
     if (seq % 7 === 0) hub.flush()
@@ -115,30 +115,30 @@ t.test('a reader that stops reading is called full past its limit, once, and kee
   hub.flush()
   t.same(full, [connection])
   t.equal(other.data.length, 50)
-  sink.flow()
-  await new Promise(resolve => sink.once('close', resolve))
-  t.equal(sink.blocks.at(-1)!.event, 'stream.close')
+  output.flow()
+  await new Promise(resolve => output.once('close', resolve))
+  t.equal(output.blocks.at(-1)!.event, 'stream.close')
   t.same(
-    sink.blocks
+    output.blocks
       .slice(0, -1)
       .filter(block => block.id !== undefined)
       .map(block => block.id),
-    Array.from({ length: sink.data.length }, (_, n) => `k-${n + 1}`),
+    Array.from({ length: output.data.length }, (_, n) => `k-${n + 1}`),
     'what it got has no hole',
   )
 })
 
 t.test('one tick of more than the limit is written as it comes, and does not make a quick reader slow', async t => {
   const hub = new Hub(never)
-  const { sink } = connect(hub, ['a'], { queueLimitBytes: 100_000 })
+  const { output } = connect(hub, ['a'], { queueLimitBytes: 100_000 })
   for (let seq = 1; seq <= 100; seq++) hub.deliver(eventAt(seq, 'a', { data: JSON.stringify('x'.repeat(5_000)) }))
   hub.flush()
-  t.equal(sink.data.length, 100)
+  t.equal(output.data.length, 100)
 })
 
 t.test('a connection that resumes holds its events, and joins at the first that is new to it', async t => {
   const hub = new Hub(never)
-  const { sink, connection } = connect(hub, ['a'])
+  const { output, connection } = connect(hub, ['a'])
   const recovery = new Recovery({ epoch: 'k', seq: 0 }, 10_000)
   connection.recovery = recovery
   hub.deliver(eventAt(1, 'a'))
@@ -146,14 +146,14 @@ t.test('a connection that resumes holds its events, and joins at the first that 
   hub.deliver(eventAt(2, 'a'))
   hub.deliver(eventAt(3, 'a'))
   hub.flush()
-  t.same(sink.data, ['3'])
+  t.same(output.data, ['3'])
   t.equal(connection.recovery, null)
 })
 
 t.test('both forms of an event go to who asked for which', async t => {
   const hub = new Hub(never)
-  const plain = connect(hub, ['a']).sink
-  const wrapped = connect(hub, ['a'], { envelope: true }).sink
+  const plain = connect(hub, ['a']).output
+  const wrapped = connect(hub, ['a'], { envelope: true }).output
   hub.deliver(eventAt(1, 'a'))
   hub.flush()
   t.same(plain.data, ['1'])

@@ -4,7 +4,7 @@ import { createConnection } from '../../helpers/connection.js'
 
 function connect(clock: { ms: number }) {
   const made = createConnection({ now: () => clock.ms })
-  made.sink.stall()
+  made.output.stall()
   return made
 }
 
@@ -12,7 +12,7 @@ t.test('readers that do not take their last bytes within 5 s are cut, few in one
   const clock = { ms: 0 }
   const all = Array.from({ length: 25 }, () => connect(clock))
   const connections = all.map(({ connection }) => connection)
-  const cut = () => all.filter(({ sink }) => sink.destroyed).length
+  const cut = () => all.filter(({ output }) => output.destroyed).length
   for (const connection of connections.slice(1)) connection.close('slow', 1_000)
   clock.ms = 4_999
   cutStuck(connections)
@@ -25,5 +25,5 @@ t.test('readers that do not take their last bytes within 5 s are cut, few in one
     seen.push(cut())
   }
   t.same(seen, [10, 20, 24], 'live events pass in between')
-  t.notOk(all[0]!.sink.destroyed, 'one that is open stays')
+  t.notOk(all[0]!.output.destroyed, 'one that is open stays')
 })

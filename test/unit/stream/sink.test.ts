@@ -2,9 +2,10 @@ import { once } from 'node:events'
 import { createServer, connect as dial, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import t, { type Test } from 'tap'
-import { type Sink, sinkOf } from '../../src/stream/sink.js'
-import { waitFor } from '../helpers/deadline.js'
-import { collectGarbage } from '../helpers/garbage.js'
+import type { Sink } from '../../../src/stream/sink.js'
+import { sinkOf } from '../../../src/stream/socket-sink.js'
+import { waitFor } from '../../helpers/deadline.js'
+import { collectGarbage } from '../../helpers/garbage.js'
 
 // More than the kernel takes on both sides of a loopback connection.
 const FRAMES = 400

@@ -2,7 +2,7 @@ import { Writable } from 'node:stream'
 import { SseParser } from './sse-parser.js'
 
 /** Takes a stream's bytes inside this process, at once or only when told to. */
-export class Sink extends Writable {
+export class Output extends Writable {
   text = ''
   readonly blocks: { id?: string; event?: string; data?: string; retry?: number }[] = []
   readonly #parser = new SseParser(({ text, comments, ...block }) => void this.blocks.push(block))
