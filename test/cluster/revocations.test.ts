@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { formatUserKey, userKeyOf } from '../../src/auth/revocation-table.js'
+import { formatUserKey, userKeyOf } from '../../src/access/revocation-table.js'
 import { post } from '../helpers/app.js'
 import { waitFor } from '../helpers/deadline.js'
 import { fakeClock } from '../helpers/fake-clock.js'

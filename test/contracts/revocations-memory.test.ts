@@ -1,6 +1,6 @@
 import t from 'tap'
-import { MemoryRevocations } from '../../src/auth/revocations.js'
-import { MemorySightings } from '../../src/auth/sightings.js'
+import { MemoryRevocations } from '../../src/access/revocations.js'
+import { MemorySightings } from '../../src/access/sightings.js'
 import { ProcessClock } from '../../src/clock.js'
 import { testRevocations } from './revocations.js'
 

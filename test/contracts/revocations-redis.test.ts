@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { formatUserKey, userKeyOf } from '../../src/auth/revocation-table.js'
+import { formatUserKey, userKeyOf } from '../../src/access/revocation-table.js'
 import { startRedis } from '../helpers/redis.js'
 import { connectAccess, fillRevocations, type RedisAccess } from '../helpers/redis-access.js'
 import { testRevocations } from './revocations.js'

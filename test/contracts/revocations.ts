@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
-import type { RevocationStore } from '../../src/auth/revocations.js'
-import type { SightingStore } from '../../src/auth/sightings.js'
+import type { RevocationStore } from '../../src/access/revocations.js'
+import type { SightingStore } from '../../src/access/sightings.js'
 
 /** The stores of one replica that nobody used before. */
 export type CreateStores = (t: Test) => Promise<{ revocations: RevocationStore; sightings: SightingStore }>

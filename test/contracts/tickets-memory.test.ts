@@ -1,5 +1,5 @@
 import t from 'tap'
-import { MemoryTickets } from '../../src/auth/memory-tickets.js'
+import { MemoryTickets } from '../../src/access/memory-tickets.js'
 import { ProcessClock } from '../../src/clock.js'
 import { testTickets } from './tickets.js'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hashTicket } from '../../src/auth/tickets.js'
+import { hashTicket } from '../../src/access/tickets.js'
 import { waitFor } from '../helpers/deadline.js'
 import { startRedis } from '../helpers/redis.js'
 import { connectAccess } from '../helpers/redis-access.js'

@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { FIRST_USE_MS, hashTicket, newTicket, type TicketRequest, type TicketStore } from '../../src/auth/tickets.js'
+import { FIRST_USE_MS, hashTicket, newTicket, type TicketRequest, type TicketStore } from '../../src/access/tickets.js'
 
 /** Makes a store of its own for a test. */
 export type CreateTickets = (t: Test) => TicketStore | Promise<TicketStore>

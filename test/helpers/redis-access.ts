@@ -1,5 +1,5 @@
-import { RedisSightings, RedisTickets } from '../../src/auth/redis-access.js'
-import { RedisRevocations } from '../../src/auth/redis-revocations.js'
+import { RedisSightings, RedisTickets } from '../../src/access/redis-tickets.js'
+import { RedisRevocations } from '../../src/access/redis-revocations.js'
 import { RedisClock } from '../../src/clock.js'
 import { RedisLink } from '../../src/redis/link.js'
 import { RedisNames } from '../../src/redis/names.js'

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Keys } from '../../src/bus/keys.js'
+import { Keys } from '../../../src/bus/keys.js'
 
 const answer = (n: number) => ({ id: `k-${n}`, room: 'room', at: n })
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { EventStreamParser, type StreamEvent } from '../../src/client/event-stream.js'
-import { formatCursor } from '../../src/cursor.js'
-import { encodeControl, encodeEvent, encodeHeartbeat } from '../../src/stream/frame.js'
+import { EventStreamParser, type StreamEvent } from '../../../src/client/event-stream.js'
+import { formatCursor } from '../../../src/cursor.js'
+import { encodeControl, encodeEvent, encodeHeartbeat } from '../../../src/stream/frame.js'
 
 function parse(...pieces: string[]) {
   const events: StreamEvent[] = []

@@ -1,11 +1,11 @@
 import type { Writable } from 'node:stream'
-import type { Signals } from '../bus/signals.js'
+import type { Signals } from '../replicas/replicas.js'
 import { Unauthorized } from '../errors.js'
 import type { Gateway } from '../gateway.js'
 import type { Log } from '../log.js'
 import type { Connection } from '../stream/connection.js'
 import type { Ticket, TicketStore } from './tickets.js'
-import type { Viewer } from './viewer.js'
+import type { Viewer } from '../auth/viewer.js'
 
 /** What seats are made of. */
 export interface SeatsOptions {

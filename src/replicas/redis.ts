@@ -5,9 +5,9 @@ import { AccessUnavailable } from '../errors.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
-import { type Signal, type SignalHandler, SignalSchema, type Signals } from './signals.js'
+import { type Signal, type SignalHandler, SignalSchema, type Signals } from './replicas.js'
 
-const script = loadScript(import.meta.url, 'signal.lua')
+const script = loadScript(import.meta.url, 'replicas.lua')
 
 const ANSWER_TIMEOUT_MS = 1_000
 // In a cluster nobody can tell how many replicas there are: answers are awaited for this long instead.

@@ -1,6 +1,6 @@
 import { type Clock, MAX_STEP_BACK_MS } from '../clock.js'
 import { RevocationTable, userKeyOf } from './revocation-table.js'
-import type { Viewer } from './viewer.js'
+import type { Viewer } from '../auth/viewer.js'
 
 /**
  * What replicas share about revoked users. All times are ms since 1970 by the clock that replicas share.

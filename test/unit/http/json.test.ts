@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { itemsOf, rawMember } from '../../src/http/json.js'
+import { itemsOf, rawMember } from '../../../src/http/json.js'
 
 const rawItems = (text: string, maxLength = text.length) =>
   [...itemsOf(text, maxLength)].map(({ start, end }) => text.slice(start, end))

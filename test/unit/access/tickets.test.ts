@@ -1,7 +1,7 @@
 import t from 'tap'
-import { MemoryTickets } from '../../src/auth/memory-tickets.js'
-import { FIRST_USE_MS, hashTicket, isTicket, newTicket } from '../../src/auth/tickets.js'
-import { ProcessClock } from '../../src/clock.js'
+import { MemoryTickets } from '../../../src/access/memory-tickets.js'
+import { FIRST_USE_MS, hashTicket, isTicket, newTicket } from '../../../src/access/tickets.js'
+import { ProcessClock } from '../../../src/clock.js'
 
 const REQUEST = { userId: '42', follow: ['hub'], sessionMs: 1_000_000, maker: 'backend' }
 const TICKET = { userId: '42', follow: ['hub'], issuedAt: 0, expiresAt: 1_000_000 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { replyCode } from '../../src/redis/client.js'
+import { replyCode } from '../../../src/redis/client.js'
 
 t.test('what stopped a script is told by its code, on every version of Redis', async t => {
   const wrapped = (what: string) =>

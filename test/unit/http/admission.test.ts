@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Admission } from '../../src/http/admission.js'
+import { Admission } from '../../../src/http/admission.js'
 
 const STANDING = () => 0
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))

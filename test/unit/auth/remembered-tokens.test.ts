@@ -1,6 +1,6 @@
 import t from 'tap'
-import { RememberedTokens } from '../../src/auth/remembered-tokens.js'
-import { createViewer } from '../../src/auth/viewer.js'
+import { RememberedTokens } from '../../../src/auth/remembered-tokens.js'
+import { createViewer } from '../../../src/auth/viewer.js'
 
 const viewer = (follow: string[]) => ({ ...createViewer({ userId: '42' }), follow })
 

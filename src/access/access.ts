@@ -1,5 +1,5 @@
 import type { Writable } from 'node:stream'
-import type { Signal, Signals } from '../bus/signals.js'
+import type { Signal, Signals } from '../replicas/replicas.js'
 import type { Clock } from '../clock.js'
 import { InvalidTicket, Unauthorized } from '../errors.js'
 import type { Gateway } from '../gateway.js'
@@ -10,7 +10,7 @@ import { isRevoked, type RevocationStore } from './revocations.js'
 import { type Seat, Seats, ticketGone } from './seats.js'
 import type { DateOf } from './sightings.js'
 import { hashTicket, isTicket, newTicket, type TicketRequest, type TicketStore } from './tickets.js'
-import type { Viewer } from './viewer.js'
+import type { Viewer } from '../auth/viewer.js'
 
 /** What access is made of. */
 export interface AccessOptions {

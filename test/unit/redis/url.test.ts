@@ -1,5 +1,5 @@
 import t from 'tap'
-import { describeRedis, parseRedisUrl } from '../../src/redis/url.js'
+import { describeRedis, parseRedisUrl } from '../../../src/redis/url.js'
 
 const NOTHING = { username: undefined, password: undefined, name: undefined, db: 0, sentinelPassword: undefined }
 

@@ -2,7 +2,7 @@ import { MAX_STEP_BACK_MS, type RedisClock } from '../clock.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
-import { runForAccess } from './redis-access.js'
+import { runForAccess } from './redis-tickets.js'
 import { type Digest, formatUserKey, userKeyOf } from './revocation-table.js'
 import { type RevocationStore, Revocations } from './revocations.js'
 

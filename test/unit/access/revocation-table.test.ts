@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { formatUserKey, RevocationTable, userKeyOf } from '../../src/auth/revocation-table.js'
+import { formatUserKey, RevocationTable, userKeyOf } from '../../../src/access/revocation-table.js'
 
 t.test('a user is 16 hex digits of the SHA-256 of the id', async t => {
   // printf 42 | sha256sum

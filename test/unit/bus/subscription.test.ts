@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { Moved, RedisReader } from '../../src/bus/redis-reader.js'
-import { Subscription } from '../../src/bus/subscription.js'
-import type { Cursor } from '../../src/cursor.js'
-import type { Event } from '../../src/event.js'
-import { eventAt } from '../helpers/scripted-bus.js'
+import type { Moved, RedisReader } from '../../../src/bus/redis-reader.js'
+import { Subscription } from '../../../src/bus/subscription.js'
+import type { Cursor } from '../../../src/cursor.js'
+import type { Event } from '../../../src/event.js'
+import { eventAt } from '../../helpers/scripted-bus.js'
 
 // The messages of the channel, as publish.lua and beacon.lua write them.
 const message = (seq: number, data: string[], epoch = 'k') =>

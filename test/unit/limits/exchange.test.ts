@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
-import type { SharedBuckets } from '../../src/limits/exchange.js'
-import { Limiter } from '../../src/limits/limiter.js'
+import type { SharedBuckets } from '../../../src/limits/exchange.js'
+import { Limiter } from '../../../src/limits/limiter.js'
 
 /** Shared buckets in memory, on a clock that only tests move. */
 function createShared() {

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { History } from '../../src/bus/history.js'
-import type { Event } from '../../src/event.js'
-import { eventAt } from '../helpers/scripted-bus.js'
+import { History } from '../../../src/bus/history.js'
+import type { Event } from '../../../src/event.js'
+import { eventAt } from '../../helpers/scripted-bus.js'
 
 const make = (more: Partial<ConstructorParameters<typeof History>[0]> = {}, seq = 0) =>
   new History({ historySize: 100, historyTtlMs: 1_000, limitBytes: 1e9, now: () => 0, ...more }, { epoch: 'k', seq })

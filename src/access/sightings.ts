@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import type { Revocations } from './revocations.js'
-import type { Viewer } from './viewer.js'
+import type { Viewer } from '../auth/viewer.js'
 
 /**
  * When credentials were first shown, as all replicas know it; each by a hash of it.

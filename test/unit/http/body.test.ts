@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { readBatch, readEventBody } from '../../src/http/body.js'
+import { readBatch, readEventBody } from '../../../src/http/body.js'
 
 t.test('a body is read with its data as it was sent', async t => {
   const data = '{"n":9007199254740993, "x":1.0}'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { SharedBuckets } from '../../src/limits/exchange.js'
-import { Limiter } from '../../src/limits/limiter.js'
+import type { SharedBuckets } from '../../../src/limits/exchange.js'
+import { Limiter } from '../../../src/limits/limiter.js'
 
 /** A limiter whose clock stands still until it is moved. */
 function limiterOf(limit: number, windowMs: number, more: { shared?: SharedBuckets; most?: number } = {}) {

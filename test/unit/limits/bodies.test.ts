@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Bodies } from '../../src/limits/bodies.js'
+import { Bodies } from '../../../src/limits/bodies.js'
 
 t.test('a publisher may hold so much and no more, and again what it gave back', async t => {
   const bodies = new Bodies({ amplyBytes: 1_000, publisherBytes: 250 })
