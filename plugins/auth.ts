@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Access } from '../src/access/access.js'
+import { sessionIdOf } from '../src/access/sightings.js'
 import { createKeyring, parseApiKeys } from '../src/auth/api-keys.js'
 import { type Credential, findCredential } from '../src/auth/credentials.js'
 import { RemoteKeys } from '../src/auth/jwks.js'
@@ -8,7 +9,6 @@ import { createTokenVerifier } from '../src/auth/jwt.js'
 import { outsiderMark } from '../src/auth/loopback.js'
 import { isForeign, isForged } from '../src/auth/origin.js'
 import { readPublicKey } from '../src/auth/public-key.js'
-import { sessionIdOf } from '../src/access/sightings.js'
 import {
   type Action,
   ANY_ROOM,

@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Bus } from '../src/bus/bus.js'
-import type { Clock } from '../src/clock.js'
+import type { Adapters } from '../src/adapters.js'
 import type { Config } from '../src/config.js'
 import { Gateway } from '../src/gateway.js'
 
@@ -15,20 +14,39 @@ declare module 'fastify' {
 /** What the gateway plugin is made with. */
 export interface GatewayPluginOptions {
   readonly config: Config
-  readonly bus: Bus
-  readonly clock: Clock
+  readonly adapters: Adapters
 }
 
-// Owns the gateway's life: starts with the application, ends all streams before the server waits for its connections, and
-// closes the bus when every request was answered.
-async function gateway(app: FastifyInstance, { config, bus, clock }: GatewayPluginOptions): Promise<void> {
-  const tidings = new Gateway({ ...config, bus, clock, log: app.log })
+// Owns the life of the gateway and its adapters: starts them with the application, ends all streams before the server waits for its
+// connections, and closes the rest when every request was answered.
+async function gateway(app: FastifyInstance, { config, adapters }: GatewayPluginOptions): Promise<void> {
+  const { bus, clock } = adapters
+  const tidings = new Gateway({ ...limitsOf(config), bus, clock, log: app.log })
   app.decorate('tidings', tidings)
-  app.addHook('onReady', () => tidings.start())
+  app.addHook('onReady', async () => {
+    tidings.start()
+    // Behind everything that listens: access has registered by now.
+    adapters.connect()
+  })
   // `app.close()` would wait forever for streams that nobody ended.
   app.addHook('preClose', () => tidings.endStreams())
   // Behind the end of the server: a publish that comes before it is taken and answered.
-  app.addHook('onClose', () => tidings.close())
+  app.addHook('onClose', async () => {
+    await tidings.close()
+    adapters.close()
+  })
+}
+
+// The options of a configuration hold secrets, which the gateway has no use for.
+function limitsOf({
+  heartbeatMs,
+  connectionMaxAgeMs,
+  maxConnections,
+  maxConnectionsPerUser,
+  maxEventBytes,
+  queueLimitBytes,
+}: Config) {
+  return { heartbeatMs, connectionMaxAgeMs, maxConnections, maxConnectionsPerUser, maxEventBytes, queueLimitBytes }
 }
 
 export default fp(gateway, { name: 'tidings-gateway', fastify: '5.x' })

@@ -24,6 +24,9 @@ import scrapePlugin from '../plugins/scrape.js'
 import socketsPlugin from '../plugins/sockets.js'
 import streamPlugin from '../plugins/stream.js'
 import { Access } from './access/access.js'
+import { MAX_SESSION_MS } from './access/tickets.js'
+import { type Adapters, createAdapters } from './adapters.js'
+import { rememberedMs } from './auth/jwt.js'
 import { isOpen } from './config/rules.js'
 import { type Config, checkOptions } from './config.js'
 import { InvalidConfig, NotFound, shown } from './errors.js'
@@ -32,7 +35,6 @@ import { createWatchedServer, socketLimits } from './http/server.js'
 import { SocketWatch } from './http/socket-watch.js'
 import { type Certificate, readCertificate } from './http/tls.js'
 import { trustOf } from './http/trust-proxy.js'
-import { createShared, type Shared } from './adapters.js'
 import { version } from './version.js'
 
 /** Groups of routes that an embedding application may leave out. */
@@ -58,7 +60,7 @@ interface RoutesOptions {
   config: Config
   without: readonly RouteGroup[]
   probes: readonly ProbeGroup[]
-  rates: Shared['rates']
+  rates: Adapters['rates']
   isEmbedded: boolean
 }
 
@@ -141,14 +143,23 @@ async function mount(app: FastifyInstance, options: TidingsOptions, isEmbedded: 
   const config = checkOptions(given)
   checkGroups('without', without, ROUTE_GROUPS)
   checkGroups('with', probes, PROBE_GROUPS)
-  const shared = createShared(config, app.log, authenticate !== undefined)
-  await app.register(gatewayPlugin, { config, bus: shared.bus, clock: shared.clock })
+  const lifeMs = longestLifeMs(config, authenticate !== undefined)
+  const adapters = createAdapters(config, lifeMs, app.log)
+  await app.register(gatewayPlugin, { config, adapters })
   // Before the routes: it measures the publish routes as they are added.
   await app.register(metricsPlugin, { config })
-  const access = new Access({ ...shared, gateway: app.tidings, log: app.log })
+  const { access: stores, replicas, clock, rates } = adapters
+  const access = new Access({ gateway: app.tidings, stores, replicas, clock, lifeMs, log: app.log })
   const hooks = { ...(authenticate && { authenticate }), ...(authorize && { authorize }) }
   await app.register(authPlugin, { config, access, ...hooks })
-  await app.register(routes, { prefix, config, without, probes, rates: shared.rates, isEmbedded })
+  await app.register(routes, { prefix, config, without, probes, rates, isEmbedded })
+}
+
+// How long a revocation must be remembered: as long as a credential can live that was made before it.
+function longestLifeMs({ jwtSecret, jwtPublicKey, jwksUrl, tokenMaxLifeMs }: Config, hasOwnViewers: boolean): number {
+  const takesTokens = [jwtSecret, jwtPublicKey, jwksUrl].some(verifier => verifier !== undefined)
+  const ticketMs = rememberedMs(MAX_SESSION_MS)
+  return takesTokens || hasOwnViewers ? Math.max(rememberedMs(tokenMaxLifeMs), ticketMs) : ticketMs
 }
 
 function checkGroups(option: string, given: readonly string[], allowed: readonly string[]): void {

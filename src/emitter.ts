@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { RedisCounter } from './bus/redis-counter.js'
+import { throwAsBusError } from './bus/redis-failure.js'
 import { RedisPublisher } from './bus/redis-publisher.js'
-import { RedisState } from './bus/redis-state.js'
 import { type Config, checkOptions } from './config.js'
 import { type Draft, withKey } from './draft.js'
 import { BusUnavailable, BusUncertain, Closed } from './errors.js'
@@ -52,10 +53,11 @@ export function createEmitter(options: EmitterOptions): Emitter {
   })
   const names = new RedisNames(config.redisPrefix, link.address.db)
   const publisher = new RedisPublisher({
-    ...config,
+    historySize: config.historySize,
+    historyTtlMs: config.historyTtlMs,
     link,
     names,
-    state: new RedisState(link, names),
+    counter: new RedisCounter(link, names),
     waitReplicas: config.redisWaitReplicas,
     waitMs: config.redisWaitMs,
   })
@@ -81,7 +83,7 @@ export function createEmitter(options: EmitterOptions): Emitter {
   const whenReady = async (timeoutMs: number): Promise<void> => {
     if (isClosed) throw new Closed('emitter')
     if (link.isReady) return
-    await link.whenReady(Math.max(0, timeoutMs))
+    await link.whenReady(Math.max(0, timeoutMs)).catch(throwAsBusError)
     if (isClosed) throw new Closed('emitter')
   }
 

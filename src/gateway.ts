@@ -97,10 +97,10 @@ export class Gateway implements Publisher {
     this.publishMany = publisher.publishMany
   }
 
-  /** Starts to deliver; the bus connects in the background. */
-  async start(): Promise<void> {
+  /** Starts to deliver what comes from the bus. */
+  start(): void {
     this.#sweepTimer = setInterval(() => this.#sweep(), Math.min(SWEEP_INTERVAL_MS, this.#options.heartbeatMs)).unref()
-    await this.#bus.connect({
+    this.#bus.connect({
       onEvents: events => this.#onEvents(events),
       onGap: (rooms, reason) => this.#onGap(rooms, reason),
       onReady: () => this.#resumer.retry(),

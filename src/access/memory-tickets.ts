@@ -40,7 +40,7 @@ export class MemoryTickets implements TicketStore {
     const expiresAt = issuedAt + sessionMs
     const useBefore = Math.min(issuedAt + FIRST_USE_MS, expiresAt)
     const ticket = { userId, follow, issuedAt, expiresAt }
-    this.#unused.put(hash, { ticket, maker, useBefore, connectionId: null, turn: 0, isRevoked: false })
+    this.#unused.put(hash, { ticket, maker, useBefore, connectionId: null, fence: 0, isRevoked: false })
     const isOver = (stored: Stored) => stored.useBefore <= issuedAt
     this.#unused.dropOldest(isOver)
     this.#unused.makeRoom(isOver)
@@ -56,8 +56,8 @@ export class MemoryTickets implements TicketStore {
     if (stored === undefined) return { outcome: 'gone' }
     if (stored.connectionId !== null && !isReturning) return { outcome: 'held' }
     stored.connectionId = connectionId
-    if (stored.turn === 0) this.#use(hash, stored)
-    return { outcome: 'taken', turn: ++stored.turn }
+    if (stored.fence === 0) this.#use(hash, stored)
+    return { outcome: 'taken', fence: ++stored.fence }
   }
 
   async leave(hash: string, connectionId: string): Promise<void> {
@@ -79,13 +79,13 @@ export class MemoryTickets implements TicketStore {
     return false
   }
 
-  async keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<Kept> {
+  async keep(hash: string, ticket: Ticket, connectionId: string, fence: number): Promise<Kept> {
     const stored = this.#stored(hash)
     if (stored?.isRevoked || this.#unknownRevoked.has(hash)) return 'revoked'
-    if (stored !== undefined && stored.turn > turn) return 'replaced'
+    if (stored !== undefined && stored.fence > fence) return 'replaced'
     const maker = stored?.maker ?? ''
-    this.#use(hash, { ticket, maker, useBefore: ticket.expiresAt, connectionId, turn, isRevoked: false })
-    return stored !== undefined && stored.turn < turn ? 'regained' : 'yours'
+    this.#use(hash, { ticket, maker, useBefore: ticket.expiresAt, connectionId, fence, isRevoked: false })
+    return stored !== undefined && stored.fence < fence ? 'regained' : 'yours'
   }
 
   #use(hash: string, stored: Stored): void {
@@ -102,7 +102,7 @@ export class MemoryTickets implements TicketStore {
   #usable(hash: string): Stored | undefined {
     const stored = this.#stored(hash)
     if (stored === undefined || stored.isRevoked) return undefined
-    const until = stored.turn === 0 ? stored.useBefore : stored.ticket.expiresAt
+    const until = stored.fence === 0 ? stored.useBefore : stored.ticket.expiresAt
     return until > this.#clock.now() ? stored : undefined
   }
 }

@@ -2,7 +2,7 @@ import { MAX_STEP_BACK_MS, type RedisClock } from '../clock.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
-import { runForAccess } from './redis-tickets.js'
+import { runForAccess } from './redis-run.js'
 import { type Digest, formatUserKey, userKeyOf } from './revocation-table.js'
 import { type RevocationStore, Revocations } from './revocations.js'
 
@@ -41,7 +41,7 @@ export class RedisRevocations implements RevocationStore {
 
   constructor(link: RedisLink, names: RedisNames, clock: RedisClock, lifeMs: number) {
     this.#link = link
-    this.#key = names.other('revocations')
+    this.#key = names.of('revocations')
     this.#clock = clock
     this.#lifeMs = lifeMs
     this.known = new Revocations(clock, lifeMs)

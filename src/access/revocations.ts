@@ -1,6 +1,6 @@
-import { type Clock, MAX_STEP_BACK_MS } from '../clock.js'
-import { RevocationTable, userKeyOf } from './revocation-table.js'
 import type { Viewer } from '../auth/viewer.js'
+import type { Clock } from '../clock.js'
+import { RevocationTable, userKeyOf } from './revocation-table.js'
 
 /**
  * What replicas share about revoked users. All times are ms since 1970 by the clock that replicas share.
@@ -59,35 +59,4 @@ export class Revocations {
 /** True when the viewer's credential was made before its user was revoked. */
 export function isRevoked(revocations: Revocations, { userId, issuedAt, kind }: Viewer): boolean {
   return kind === 'user' && revocations.covers(userId, issuedAt)
-}
-
-/** Revocations of a single process. */
-export class MemoryRevocations implements RevocationStore {
-  readonly known: Revocations
-  readonly isShared = false
-  readonly #clock: Clock
-
-  constructor(clock: Clock, lifeMs: number) {
-    this.#clock = clock
-    this.known = new Revocations(clock, lifeMs)
-  }
-
-  async revoke(userId: string): Promise<number> {
-    const now = this.#clock.now()
-    const { latest } = this.#clock
-    // A clock that was set back: what was made while it was ahead is meant too.
-    const at = latest > now ? Math.min(latest + 1_000, now + MAX_STEP_BACK_MS) : now
-    this.known.note(userId, at)
-    return this.known.revokedAt(userId)!
-  }
-
-  async ask(): Promise<void> {}
-
-  async learn(): Promise<boolean> {
-    return false
-  }
-
-  async restore(): Promise<boolean> {
-    return false
-  }
 }

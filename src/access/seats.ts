@@ -1,17 +1,17 @@
 import type { Writable } from 'node:stream'
-import type { Signals } from '../replicas/replicas.js'
+import type { Viewer } from '../auth/viewer.js'
 import { Unauthorized } from '../errors.js'
 import type { Gateway } from '../gateway.js'
 import type { Log } from '../log.js'
+import type { Replicas } from '../replicas/replicas.js'
 import type { Connection } from '../stream/connection.js'
 import type { Ticket, TicketStore } from './tickets.js'
-import type { Viewer } from '../auth/viewer.js'
 
 /** What seats are made of. */
 export interface SeatsOptions {
   readonly gateway: Gateway
   readonly tickets: TicketStore
-  readonly signals: Signals
+  readonly replicas: Replicas
   readonly log: Log
 }
 
@@ -19,11 +19,11 @@ export interface SeatsOptions {
 export interface Seat {
   readonly hash: string
   readonly ticket: Ticket
-  readonly turn: number
+  readonly fence: number
 }
 
 type Taken = Seat & { readonly connection: Connection }
-type Ending = { readonly turn: number; readonly reason: 'replaced' | 'revoked'; readonly heardAt: number }
+type Ending = { readonly fence: number; readonly reason: 'replaced' | 'revoked'; readonly heardAt: number }
 
 const SYNC_AT_ONCE = 500
 // Endings of tickets that are remembered for connections which are just being made, and for a Redis that lost them.
@@ -49,28 +49,29 @@ export class Seats {
 
   /** As `Access.takeSeat`. */
   async take(viewer: Viewer & { ticket: string }, connectionId: string, isReturning: boolean): Promise<Seat | null> {
-    const { tickets, signals } = this.#options
+    const { tickets, replicas } = this.#options
     const { ticket: hash, userId, follow, issuedAt, expiresAt } = viewer
     let taken = await tickets.take(hash, connectionId, isReturning)
     if (taken.outcome === 'held') {
       // A replica that died never gave it back: only an answer proves that somebody has it.
-      if ((await signals.send({ kind: 'probe-ticket', hash })) > 0) return null
+      if ((await replicas.ask({ kind: 'probe-ticket', hash })) > 0) return null
       taken = await tickets.take(hash, connectionId, true)
     }
     if (taken.outcome !== 'taken') throw ticketGone()
-    const { turn } = taken
-    if (turn > 1) this.#inBackground(signals.send({ kind: 'replace-ticket', hash, turn }), 'replacing a stream failed')
+    const { fence } = taken
+    if (fence > 1)
+      this.#inBackground(replicas.ask({ kind: 'replace-ticket', hash, fence }), 'replacing a stream failed')
     // Safe: a ticket says when it was made and when it ends.
-    return { hash, turn, ticket: { userId, follow, issuedAt: issuedAt!, expiresAt: expiresAt! } }
+    return { hash, fence, ticket: { userId, follow, issuedAt: issuedAt!, expiresAt: expiresAt! } }
   }
 
   /** The connection uses the seat from now on, until its output closes. */
   sit(connection: Connection, seat: Seat, output: Writable): void {
-    const { hash, turn } = seat
+    const { hash, fence } = seat
     const { gateway } = this.#options
     const other = this.#taken.get(hash)
-    // Two may come back at once: the later turn stays, in whatever order they sit down.
-    if (other !== undefined && other.turn > turn) {
+    // Two may come back at once: the higher fence stays, in whatever order they sit down.
+    if (other !== undefined && other.fence > fence) {
       gateway.disconnect(connection, 'replaced')
       return
     }
@@ -83,7 +84,7 @@ export class Seats {
     })
     // Ended between being taken and being used.
     const ending = this.#endings.get(hash)
-    if (ending !== undefined && turn < ending.turn) gateway.disconnect(connection, ending.reason)
+    if (ending !== undefined && fence < ending.fence) gateway.disconnect(connection, ending.reason)
   }
 
   /** True while a stream of this replica uses the ticket. */
@@ -91,14 +92,14 @@ export class Seats {
     return this.#taken.get(hash)?.connection.isEnded === false
   }
 
-  /** Ends the stream that uses the ticket in an earlier turn, now or in a moment; answers how many it was. */
-  end(hash: string, turn: number, reason: 'replaced' | 'revoked'): number {
+  /** Ends the stream that uses the ticket with a lower fence, now or in a moment; answers how many it was. */
+  end(hash: string, fence: number, reason: 'replaced' | 'revoked'): number {
     if (this.#endings.size >= REMEMBERED_ENDINGS) this.#endings.delete(this.#endings.keys().next().value!)
-    // Signals of two replicas may come in any order.
+    // Commands of two replicas may come in any order.
     const known = this.#endings.get(hash)
-    if (turn > (known?.turn ?? 0)) this.#endings.set(hash, { turn, reason, heardAt: performance.now() })
+    if (fence > (known?.fence ?? 0)) this.#endings.set(hash, { fence, reason, heardAt: performance.now() })
     const seat = this.#taken.get(hash)
-    if (seat === undefined || seat.turn >= turn || seat.connection.isEnded) return 0
+    if (seat === undefined || seat.fence >= fence || seat.connection.isEnded) return 0
     this.#options.gateway.disconnect(seat.connection, reason)
     return 1
   }
@@ -113,16 +114,16 @@ export class Seats {
 
   // Where it was good again, another replica had put it back, whose stream of it is open.
   async #revokeAgain(hash: string): Promise<void> {
-    const { tickets, signals } = this.#options
+    const { tickets, replicas } = this.#options
     if (!(await tickets.revoke(hash))) return
-    this.#inBackground(signals.send({ kind: 'revoke-ticket', hash }), 'revoking a restored ticket failed')
+    this.#inBackground(replicas.ask({ kind: 'revoke-ticket', hash }), 'revoking a restored ticket failed')
   }
 
-  async #keep({ hash, ticket, turn, connection }: Taken): Promise<void> {
-    const { tickets, signals, gateway } = this.#options
-    const verdict = await tickets.keep(hash, ticket, connection.id, turn)
+  async #keep({ hash, ticket, fence, connection }: Taken): Promise<void> {
+    const { tickets, replicas, gateway } = this.#options
+    const verdict = await tickets.keep(hash, ticket, connection.id, fence)
     if (verdict === 'regained') {
-      this.#inBackground(signals.send({ kind: 'replace-ticket', hash, turn }), 'replacing a stream failed')
+      this.#inBackground(replicas.ask({ kind: 'replace-ticket', hash, fence }), 'replacing a stream failed')
     } else if (verdict !== 'yours') gateway.disconnect(connection, verdict)
   }
 

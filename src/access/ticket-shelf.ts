@@ -7,7 +7,7 @@ export interface Stored {
   readonly maker: string
   readonly useBefore: number
   connectionId: string | null
-  turn: number
+  fence: number
   isRevoked: boolean
 }
 

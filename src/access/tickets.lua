@@ -1,5 +1,5 @@
 -- One ticket. A hash: u user, f follow (JSON), i issued at, e session's end (ms since 1970 by the clock of this Redis),
--- c connection that uses it or '', n turn, r '1' when revoked. Redis ends it: 60 s after it was made unless it is taken, then
+-- c connection that uses it or '', n fence, r '1' when revoked. Redis ends it: 60 s after it was made unless it is taken, then
 -- with its session.
 --
 -- KEYS[1]  the ticket
@@ -7,10 +7,10 @@
 -- ARGV[1]  what to do:
 --   make    ARGV u f sessionMs firstUseMs        returns { 'ok', i, e, use before }
 --   find                                         returns { 'found', u, f, i, e } or { 'gone' }
---   take    ARGV connection, '1' returning       returns { 'taken', turn }, { 'held' } or { 'gone' }
+--   take    ARGV connection, '1' returning       returns { 'taken', fence }, { 'held' } or { 'gone' }
 --   leave   ARGV connection                      returns { 'ok' }
 --   revoke  ARGV hash sessionMs                  returns { 'ok', 1 if it was good until then, else 0 }
---   keep    ARGV hash u f i e connection turn    returns { 'yours' }, { 'regained' }, { 'replaced' } or { 'revoked' }
+--   keep    ARGV hash u f i e connection fence    returns { 'yours' }, { 'regained' }, { 'replaced' } or { 'revoked' }
 
 local REMEMBERED_REVOKED = 10000
 
@@ -74,11 +74,11 @@ end
 
 if op == 'keep' then
   if redis.call('HGET', key, 'r') or redis.call('ZSCORE', KEYS[2], ARGV[2]) then return { 'revoked' } end
-  local turn = tonumber(redis.call('HGET', key, 'n') or '-1')
-  if turn > tonumber(ARGV[8]) then return { 'replaced' } end
+  local fence = tonumber(redis.call('HGET', key, 'n') or '-1')
+  if fence > tonumber(ARGV[8]) then return { 'replaced' } end
   redis.call('HSET', key, 'u', ARGV[3], 'f', ARGV[4], 'i', ARGV[5], 'e', ARGV[6], 'c', ARGV[7], 'n', ARGV[8])
   redis.call('PEXPIREAT', key, ARGV[6])
-  return { turn >= 0 and turn < tonumber(ARGV[8]) and 'regained' or 'yours' }
+  return { fence >= 0 and fence < tonumber(ARGV[8]) and 'regained' or 'yours' }
 end
 
 return redis.error_reply('ERR unknown operation')

@@ -28,10 +28,10 @@ export interface MadeTicket {
 }
 
 /**
- * The outcome of `take`. `taken`: it is the caller's, and every earlier turn is over. `held`: another stream
+ * The outcome of `take`. `taken`: it is the caller's; `fence` is higher than every one before it (a fencing token). `held`: another stream
  * has it. `gone`: not made here, not used in time, over, or revoked.
  */
-export type Taken = { readonly outcome: 'taken'; readonly turn: number } | { readonly outcome: 'held' | 'gone' }
+export type Taken = { readonly outcome: 'taken'; readonly fence: number } | { readonly outcome: 'held' | 'gone' }
 
 /**
  * What replicas share about tickets, each known by its hash only.
@@ -55,11 +55,11 @@ export interface TicketStore {
   /** Resolves with whether it was good until then, as far as the store knew. */
   revoke(hash: string): Promise<boolean>
   /** Whether a stream that is still open may stay, after news may have been missed. What the store lost is put back. */
-  keep(hash: string, ticket: Ticket, connectionId: string, turn: number): Promise<Kept>
+  keep(hash: string, ticket: Ticket, connectionId: string, fence: number): Promise<Kept>
 }
 
 /**
- * What became of the ticket of a stream that is open. `regained`: it is the stream's, but the store knew of an earlier turn
+ * What became of the ticket of a stream that is open. `regained`: it is the stream's, but the store knew of an earlier fence
  * only, whose stream may be open too.
  */
 export type Kept = 'yours' | 'regained' | 'replaced' | 'revoked'

@@ -3,8 +3,7 @@ import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import { Unauthorized } from '../errors.js'
 import { isUserId } from '../room.js'
 import { RememberedTokens } from './remembered-tokens.js'
-import type { DateOf } from '../access/sightings.js'
-import { isPattern, type Viewer } from './viewer.js'
+import { type DateOf, isPattern, type Viewer } from './viewer.js'
 
 /** How tokens are verified. */
 export interface TokenRules {

@@ -19,6 +19,14 @@ export interface Viewer {
   readonly ticket: string | null
 }
 
+/**
+ * When the viewer's credential counts as made, in ms since 1970: when it says, but no later than it was first shown here.
+ * So one that is dated ahead does not outlive a revocation. Asks the store only about those that are ahead of the clock, and
+ * about those that would pass as younger than a revocation of their user.
+ * @throws AccessUnavailable  the store cannot be asked
+ */
+export type DateOf = (credential: string, viewer: Viewer) => Promise<number | null>
+
 /** What a viewer wants to do with a room; `manage` is making tickets for its user and ending their streams. */
 export type Action = 'follow' | 'publish' | 'manage'
 

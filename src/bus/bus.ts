@@ -50,10 +50,10 @@ export interface BusCounts {
  */
 export interface Bus {
   /**
-   * Starts to deliver to `subscriber`; resolves at once and connects in the background, as often as it takes.
+   * Starts to deliver to `subscriber`. A bus that needs a connection delivers as soon as it has one, and again after every break.
    * Call it once, before anything else.
    */
-  connect(subscriber: Subscriber): Promise<void>
+  connect(subscriber: Subscriber): void
   /**
    * Publishes all drafts as one atomic step, or none; answers them in order. A draft whose key was used in its room within
    * 5 minutes is not published again and answers the first result with `duplicate: true`. The same key in another room is

@@ -35,7 +35,7 @@ export class MemoryBus implements Bus {
     this.#history = new History({ ...options, limitBytes: heapShare(1 / 4), now: this.#now }, this.position)
   }
 
-  async connect(subscriber: Subscriber): Promise<void> {
+  connect(subscriber: Subscriber): void {
     this.#subscriber = subscriber
     this.#trimTimer = setInterval(() => this.#history.trim(), TRIM_INTERVAL_MS).unref()
   }

@@ -8,10 +8,11 @@ import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
 import { type BusOptions, KEY_TTL_MS, ROOMS_LIMIT } from './bus.js'
-import { type RedisState, type ScriptRequest, STATE_KEYS } from './redis-state.js'
+import { COUNTER_KEYS, type RedisCounter, type ScriptRequest } from './redis-counter.js'
+import { throwAsBusError } from './redis-failure.js'
 
-const publishScript = loadScript(import.meta.url, 'state.lua', 'publish.lua')
-const movedScript = loadScript(import.meta.url, 'state.lua', 'moved.lua')
+const publishScript = loadScript(import.meta.url, 'counter.lua', 'publish.lua')
+const movedScript = loadScript(import.meta.url, 'counter.lua', 'moved.lua')
 
 // Drafts that one script takes at most, so that no other client of the server waits long.
 const GROUP_EVENTS = 500
@@ -24,7 +25,7 @@ const DRAFT_OVERHEAD_BYTES = 200
 export interface RedisPublisherOptions extends BusOptions {
   readonly link: RedisLink
   readonly names: RedisNames
-  readonly state: RedisState
+  readonly counter: RedisCounter
   /** Redis replicas that must have an event before it counts as published. */
   readonly waitReplicas: number
   readonly waitMs: number
@@ -127,11 +128,11 @@ export class RedisPublisher {
   }
 
   async #attempt(group: readonly Waiting[]): Promise<Published[]> {
-    const { state, waitReplicas, waitMs, link } = this.#options
+    const { counter, waitReplicas, waitMs, link } = this.#options
     const drafts = group.length === 1 ? group[0]!.drafts : group.flatMap(({ drafts }) => drafts)
     // One for all of it, however often the script has to be sent and whoever is waited for.
     const deadline = answerDeadline()
-    const answer = await state.run(publishScript, life => this.#requestFor(life, drafts), deadline)
+    const answer = await counter.run(publishScript, life => this.#requestFor(life, drafts), deadline)
     // Safe: publish.lua returns strings, in this order.
     const [epoch, at, ...answers] = answer as [string, string, ...string[]]
     const published = answers.map((one, i) => readAnswer(one, epoch, Number(at), drafts[i]!.room))
@@ -140,7 +141,7 @@ export class RedisPublisher {
     tellNewRooms(group, answers)
     if (waitReplicas > 0) {
       // Sent behind the script on the same connection, so that it waits for what the script wrote.
-      const reached = await link.waitForReplicas(waitReplicas, waitMs, deadline)
+      const reached = await link.waitForReplicas(waitReplicas, waitMs, deadline).catch(throwAsBusError)
       if (reached < waitReplicas) {
         throw new BusUncertain(`${reached} of ${waitReplicas} Redis replicas had it within ${waitMs} ms`)
       }
@@ -164,7 +165,7 @@ export class RedisPublisher {
     this.#untold = []
     for (const { epoch, seq } of untold) {
       try {
-        await this.#options.state.run(movedScript, () => ({ keys: [], args: [epoch, seq] }))
+        await this.#options.counter.run(movedScript, () => ({ keys: [], args: [epoch, seq] }))
       } catch {
         // With the next publish, then.
         this.#untold.push({ epoch, seq })
@@ -177,8 +178,8 @@ export class RedisPublisher {
     const keys: string[] = []
     const args: (string | number)[] = [names.events, historySize, historyTtlMs, ROOMS_LIMIT, KEY_TTL_MS]
     for (const { room, type, data, ephemeral, key } of drafts) {
-      const historyIndex = STATE_KEYS + keys.push(names.history(life, room))
-      const keyIndex = key === undefined ? 0 : STATE_KEYS + keys.push(names.key(room, key))
+      const historyIndex = COUNTER_KEYS + keys.push(names.history(life, room))
+      const keyIndex = key === undefined ? 0 : COUNTER_KEYS + keys.push(names.key(room, key))
       args.push(room, type, data, ephemeral ? 'e' : '', historyIndex, keyIndex)
     }
     return { keys, args }

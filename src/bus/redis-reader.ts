@@ -3,10 +3,10 @@ import type { Event } from '../event.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
 import { PAGE_BYTES, type Replay } from './bus.js'
-import type { RedisState } from './redis-state.js'
+import type { RedisCounter } from './redis-counter.js'
 
-const replayScript = loadScript(import.meta.url, 'state.lua', 'replay.lua')
-const movedScript = loadScript(import.meta.url, 'state.lua', 'moved.lua')
+const replayScript = loadScript(import.meta.url, 'counter.lua', 'replay.lua')
+const movedScript = loadScript(import.meta.url, 'counter.lua', 'moved.lua')
 
 const PAGE_EVENTS = 512
 
@@ -16,7 +16,7 @@ export interface Moved {
   readonly life: string
   /** The bus's current position. */
   readonly position: Cursor
-  /** What the position asked about is in the current order: see state.lua. */
+  /** What the position asked about is in the current order: see counter.lua. */
   readonly kind: 'same' | 'lineage' | 'future' | 'unknown'
   /** The position asked about, in the current order. */
   readonly from: Cursor
@@ -32,9 +32,9 @@ interface Told {
   readonly nextSeqs: ReadonlyMap<number, number>
 }
 
-/** The reading half of the Redis bus: histories and what moved. Errors as in `RedisLink.run`. */
+/** The reading half of the Redis bus: histories and what moved. Errors as in `RedisCounter.run`. */
 export class RedisReader {
-  readonly #state: RedisState
+  readonly #counter: RedisCounter
   readonly #names: RedisNames
   readonly #historyTtlMs: number
   /** Where the histories of rooms go on behind the last page that was read of them. */
@@ -42,8 +42,8 @@ export class RedisReader {
   /** Pages read so far. */
   reads = 0
 
-  constructor(state: RedisState, names: RedisNames, historyTtlMs: number) {
-    this.#state = state
+  constructor(counter: RedisCounter, names: RedisNames, historyTtlMs: number) {
+    this.#counter = counter
     this.#names = names
     this.#historyTtlMs = historyTtlMs
   }
@@ -52,7 +52,7 @@ export class RedisReader {
   async replay(after: Cursor, rooms: readonly string[], until: Cursor | null, bytes = PAGE_BYTES): Promise<Replay> {
     this.reads++
     const pairs = this.#nextSeqsOf(rooms, after)
-    const answer = await this.#state.run(replayScript, life => ({
+    const answer = await this.#counter.run(replayScript, life => ({
       keys: rooms.map(room => this.#names.history(life, room)),
       args: [after.epoch, after.seq, until === null ? '' : until.seq, this.#historyTtlMs, PAGE_EVENTS, bytes, ...pairs],
     }))
@@ -85,7 +85,7 @@ export class RedisReader {
   /** Where the bus is, and which rooms moved since `after` (`null`: only where it is). */
   async moved(after: Cursor | null): Promise<Moved> {
     let life = ''
-    const answer = await this.#state.run(movedScript, current => {
+    const answer = await this.#counter.run(movedScript, current => {
       life = current
       return { keys: [], args: [after?.epoch ?? '', after?.seq ?? 0] }
     })

@@ -10,13 +10,13 @@ import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
 import { type Bus, type BusHealth, type BusOptions, PAGE_BYTES, type Replay, type Subscriber } from './bus.js'
 import { History } from './history.js'
+import { RedisCounter } from './redis-counter.js'
 import { RedisPublisher } from './redis-publisher.js'
 import { RedisReader } from './redis-reader.js'
-import { RedisState } from './redis-state.js'
 import { pageFrom } from './replay.js'
 import { Subscription } from './subscription.js'
 
-const beaconScript = loadScript(import.meta.url, 'state.lua', 'beacon.lua')
+const beaconScript = loadScript(import.meta.url, 'counter.lua', 'beacon.lua')
 
 const BEAT_MS = 1_000
 // Without its own beacon for this long, a subscriber is connected to nothing.
@@ -27,7 +27,7 @@ const CLOSE_TIMEOUT_MS = 2_000
 
 /** Options of the Redis bus. */
 export interface RedisBusOptions extends BusOptions {
-  /** Not connected yet; the bus connects and closes it. */
+  /** To be connected once the bus has a subscriber, and closed after the bus; both by who made it. */
   readonly link: RedisLink
   readonly names: RedisNames
   /** Redis replicas that must have an event before it counts as published; 0 for none. */
@@ -53,7 +53,7 @@ export class RedisBus implements Bus {
   readonly #options: RedisBusOptions
   readonly #link: RedisLink
   readonly #names: RedisNames
-  readonly #state: RedisState
+  readonly #counter: RedisCounter
   readonly #publisher: RedisPublisher
   readonly #reader: RedisReader
   readonly #gate = new Gate(REPLAYS_AT_ONCE)
@@ -75,13 +75,13 @@ export class RedisBus implements Bus {
     this.#options = options
     this.#link = options.link
     this.#names = options.names
-    this.#state = new RedisState(options.link, this.#names)
-    this.#publisher = new RedisPublisher({ ...options, state: this.#state })
-    this.#reader = new RedisReader(this.#state, this.#names, options.historyTtlMs)
+    this.#counter = new RedisCounter(options.link, this.#names)
+    this.#publisher = new RedisPublisher({ ...options, counter: this.#counter })
+    this.#reader = new RedisReader(this.#counter, this.#names, options.historyTtlMs)
     this.#tail = this.#emptyTail({ epoch: '', seq: 0 })
   }
 
-  async connect(subscriber: Subscriber): Promise<void> {
+  connect(subscriber: Subscriber): void {
     const subscription = new Subscription({
       reader: this.#reader,
       subscriber,
@@ -101,7 +101,6 @@ export class RedisBus implements Bus {
     })
     this.#link.onUnsubscribed(() => subscription.detach())
     this.#link.onReady(() => this.#beat())
-    this.#link.connect()
     this.#beatTimer = setInterval(() => this.#beat(), BEAT_MS).unref()
   }
 
@@ -142,7 +141,6 @@ export class RedisBus implements Bus {
     if (this.#beatTimer !== null) clearInterval(this.#beatTimer)
     this.#subscription?.detach()
     await Promise.race([this.#publisher.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT_MS).unref())])
-    this.#link.close()
   }
 
   #problem(): string | null {
@@ -167,7 +165,7 @@ export class RedisBus implements Bus {
     const sentAt = performance.now()
     const arrived = this.position
     this.#sentAt.set(beat, sentAt)
-    this.#state.runInAny(beaconScript, [this.#names.events, `${this.#mark} ${beat}`]).then(
+    this.#counter.runInAny(beaconScript, [this.#names.events, `${this.#mark} ${beat}`]).then(
       answer => this.#afterBeat(answer, sentAt, arrived),
       error => {
         this.#trouble = error instanceof Error ? error.message : String(error)

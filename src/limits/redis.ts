@@ -12,7 +12,7 @@ const ANSWER_TIMEOUT_MS = 300
 export function redisBuckets(link: RedisLink, names: RedisNames, name: string): SharedBuckets {
   return {
     async add(charges) {
-      const keys = charges.map(({ who }) => names.other(`limit:${name}:${who}`))
+      const keys = charges.map(({ who }) => names.of('limit', name, who))
       const costs = charges.map(({ costMs }) => costMs.toFixed(3))
       const debts = await link.run(script, keys, costs, performance.now() + ANSWER_TIMEOUT_MS)
       // Safe: rate.lua returns one text for each key.

@@ -1,6 +1,6 @@
-import { BusUnavailable, BusUncertain } from '../errors.js'
 import { createClient, type Purpose, type RedisClient, replyCode } from './client.js'
 import { answerDeadline, beforeDeadline } from './deadline.js'
+import { RedisUnavailable, RedisUncertain } from './failure.js'
 import { RedisLocator } from './locator.js'
 import { HASH_TAG } from './names.js'
 import type { RedisScript } from './script.js'
@@ -93,11 +93,11 @@ export class RedisLink {
 
   /**
    * Resolves when commands can be sent.
-   * @throws BusUnavailable  not within `timeoutMs`, or the link was closed
+   * @throws RedisUnavailable  not within `timeoutMs`, or the link was closed
    */
   async whenReady(timeoutMs: number): Promise<void> {
     if (this.#commands === null || this.isReady) return
-    const unavailable = () => new BusUnavailable(`no connection to Redis at ${this.description}`)
+    const unavailable = () => new RedisUnavailable(`no connection to Redis at ${this.description}`)
     if (this.#isClosed) throw unavailable()
     await new Promise<void>((resolve, reject) => {
       const settle = () => {
@@ -139,8 +139,8 @@ export class RedisLink {
 
   /**
    * Runs a script. Its answer is waited for until `deadline`, in ms of the monotonic clock.
-   * @throws BusUnavailable  it did not run: not connected, or refused by the server
-   * @throws BusUncertain    it may have run: the connection died, or no answer came in time
+   * @throws RedisUnavailable  it did not run: not connected, or refused by the server
+   * @throws RedisUncertain    it may have run: the connection died, or no answer came in time
    */
   async run(
     script: RedisScript,
@@ -149,26 +149,26 @@ export class RedisLink {
     deadline = answerDeadline(),
   ): Promise<unknown> {
     const redis = this.#commands?.redis
-    if (redis === undefined || redis.status !== 'ready') throw new BusUnavailable('not connected to Redis')
+    if (redis === undefined || redis.status !== 'ready') throw new RedisUnavailable('not connected to Redis')
     try {
       return await script.run(redis, keys, args, deadline)
     } catch (error) {
-      throw asBusError(error)
+      throw asFailure(error)
     }
   }
 
   /**
    * Waits until the writes sent before on this connection reached `replicas` replicas.
    * @returns how many have them after `timeoutMs` at most
-   * @throws BusUncertain  the connection died, or no answer came by `deadline`, in ms of the monotonic clock
+   * @throws RedisUncertain  the connection died, or no answer came by `deadline`, in ms of the monotonic clock
    */
   async waitForReplicas(replicas: number, timeoutMs: number, deadline: number): Promise<number> {
     const redis = this.#commands?.redis
-    if (redis === undefined || redis.status !== 'ready') throw new BusUncertain('the connection to Redis was lost')
+    if (redis === undefined || redis.status !== 'ready') throw new RedisUncertain('the connection to Redis was lost')
     try {
       return Number(await beforeDeadline(redis.call('WAIT', replicas, timeoutMs), deadline))
     } catch (error) {
-      throw new BusUncertain(messageOf(error))
+      throw new RedisUncertain(messageOf(error))
     }
   }
 
@@ -254,13 +254,13 @@ export class RedisLink {
   }
 }
 
-function asBusError(error: unknown): Error {
+function asFailure(error: unknown): Error {
   const message = messageOf(error)
   // The connection broke a moment ago, and the command was not sent.
   const wasNotSent = message.startsWith("Stream isn't writeable")
   const code = replyCode(message)
   const why = wasNotSent ? 'not connected to Redis' : `Redis refused: ${code}`
-  const wrapped = wasNotSent || REFUSED.has(code) ? new BusUnavailable(why) : new BusUncertain(message)
+  const wrapped = wasNotSent || REFUSED.has(code) ? new RedisUnavailable(why) : new RedisUncertain(message)
   wrapped.cause = withoutCommand(error)
   return wrapped
 }

@@ -1,7 +1,10 @@
 /** Part of every key and channel, so that a bus lives in one slot of a cluster. */
 export const HASH_TAG = '{0}'
 
-/** The channels and keys of one bus. They share a hash tag, so that they live in one slot of a cluster. */
+/** What keeps keys of its own in Redis, beside the bus. A new key is a name here, or a getter below. */
+export type Family = 'limit' | 'revocations' | 'revoked-tickets' | 'seen' | 'ticket'
+
+/** The channels and keys of one bus, and of what lives beside it. They share a hash tag, so that they live in one slot of a cluster. */
 export class RedisNames {
   readonly #base: string
   readonly #channelBase: string
@@ -13,7 +16,7 @@ export class RedisNames {
   }
 
   /** Hash: life, epoch, seq, replid and lineage of the counter. */
-  get state(): string {
+  get counter(): string {
     return `${this.#base}state`
   }
 
@@ -22,8 +25,8 @@ export class RedisNames {
     return `${this.#channelBase}events`
   }
 
-  /** Channel of what replicas ask of each other. */
-  get signals(): string {
+  /** Channel of what replicas ask of each other; its text is older than its name here, and replicas of two versions share it. */
+  get replicas(): string {
     return `${this.#channelBase}signals`
   }
 
@@ -42,8 +45,8 @@ export class RedisNames {
     return `${this.#base}k:${room}\n${key}`
   }
 
-  /** Any other key of this bus. */
-  other(name: string): string {
-    return `${this.#base}${name}`
+  /** A key of a family; `rest` says which of its keys. */
+  of(family: Family, ...rest: readonly string[]): string {
+    return `${this.#base}${[family, ...rest].join(':')}`
   }
 }

@@ -5,7 +5,7 @@ import { AccessUnavailable } from '../errors.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
-import { type Signal, type SignalHandler, SignalSchema, type Signals } from './replicas.js'
+import { type CommandHandler, type ReplicaCommand, ReplicaCommandSchema, type Replicas } from './replicas.js'
 
 const script = loadScript(import.meta.url, 'replicas.lua')
 
@@ -13,10 +13,10 @@ const ANSWER_TIMEOUT_MS = 1_000
 // In a cluster nobody can tell how many replicas there are: answers are awaited for this long instead.
 const CLUSTER_WAIT_MS = 400
 
-/** What goes through the channel: a signal that wants answers to `id`, or the answer of one replica. */
+/** What goes through the channel: a command that wants answers to `id`, or the answer of one replica. */
 const MessageSchema = Type.Union([
   Type.Object({ id: Type.String({ maxLength: 64 }), count: Type.Integer({ minimum: 0 }) }),
-  Type.Object({ id: Type.String({ maxLength: 64 }), signal: Type.Object({ kind: Type.String() }) }),
+  Type.Object({ id: Type.String({ maxLength: 64 }), command: Type.Object({ kind: Type.String() }) }),
 ])
 type Message = Static<typeof MessageSchema>
 
@@ -27,20 +27,20 @@ interface Pending {
   readonly settle: () => void
 }
 
-/** Signals between replicas on one Redis, over a channel of their own on the bus's connections. */
-export class RedisSignals implements Signals {
+/** Replicas that share a Redis. They talk over a channel of their own, on the link that all adapters share. */
+export class RedisReplicas implements Replicas {
   readonly #link: RedisLink
   readonly #channel: string
   readonly #pending = new Map<string, Pending>()
-  #handler: SignalHandler | null = null
+  #handler: CommandHandler | null = null
 
   /** `link` must not be connected yet. */
   constructor(link: RedisLink, names: RedisNames) {
     this.#link = link
-    this.#channel = names.signals
+    this.#channel = names.replicas
   }
 
-  listen(handler: SignalHandler): void {
+  listen(handler: CommandHandler): void {
     this.#handler = handler
     this.#link.subscribe(this.#channel, bytes => this.#take(bytes.toString('utf8')))
     // What was missed can be looked up once both connections are there.
@@ -52,12 +52,12 @@ export class RedisSignals implements Signals {
     this.#link.onUnsubscribed(() => handler.onCutOff())
   }
 
-  /** Redis forgot what it was told: what it was told by signals must be looked up, and told again. */
+  /** Redis lost data: what it was told must be looked up, and told again. */
   miss(): void {
     if (this.#link.isSubscriberReady) this.#handler?.onMissed()
   }
 
-  async send(signal: Signal): Promise<number> {
+  async ask(command: ReplicaCommand): Promise<number> {
     const id = randomUUID()
     const isCluster = this.#link.address.kind === 'cluster'
     return new Promise<number>((resolve, reject) => {
@@ -69,7 +69,7 @@ export class RedisSignals implements Signals {
       const pending: Pending = { count: 0, answers: 0, expected: Number.POSITIVE_INFINITY, settle }
       const timer = setTimeout(settle, isCluster ? CLUSTER_WAIT_MS : ANSWER_TIMEOUT_MS).unref()
       this.#pending.set(id, pending)
-      this.#publish({ id, signal }).then(
+      this.#publish({ id, command }).then(
         replicas => {
           if (isCluster) return
           pending.expected = replicas
@@ -89,9 +89,9 @@ export class RedisSignals implements Signals {
     if (message === null) return
     if ('count' in message) this.#count(message.id, message.count)
     else {
-      const { signal } = message
+      const { command } = message
       // What a later version asks for is about no stream that this one knows of.
-      const count = Value.Check(SignalSchema, signal) ? (this.#handler?.onSignal(signal) ?? 0) : 0
+      const count = Value.Check(ReplicaCommandSchema, command) ? (this.#handler?.onCommand(command) ?? 0) : 0
       // The replica that asked stops waiting by itself when this does not arrive.
       this.#publish({ id: message.id, count }).catch(() => {})
     }

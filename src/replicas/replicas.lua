@@ -1,4 +1,4 @@
--- Sends a signal, or the answer to one, to every replica.
+-- Sends a command, or the answer to one, to every replica.
 --
 -- KEYS[1]  channel    ARGV[1]  the message
 --

@@ -16,7 +16,7 @@ import { freePort } from '../helpers/ports.js'
 import { type RedisServer, startRedis } from '../helpers/redis.js'
 import { startSentinel } from '../helpers/sentinel.js'
 
-const beacon = loadScript(new URL('../../src/bus/redis.js', import.meta.url).href, 'state.lua', 'beacon.lua')
+const beacon = loadScript(new URL('../../src/bus/redis.js', import.meta.url).href, 'counter.lua', 'beacon.lua')
 
 /** A link that counts what it says, subscribed to one channel. */
 function watchedLink(t: Test, url: string) {

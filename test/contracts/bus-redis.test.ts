@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Bus, BusOptions } from '../../src/bus/bus.js'
+import { RedisCounter } from '../../src/bus/redis-counter.js'
 import { RedisReader } from '../../src/bus/redis-reader.js'
-import { RedisState } from '../../src/bus/redis-state.js'
 import { formatCursor } from '../../src/cursor.js'
 import { RedisNames } from '../../src/redis/names.js'
 import { draft, listenTo, payloads, publishOne, readAll } from '../helpers/bus.js'
@@ -23,7 +23,7 @@ function createForgetful(options: BusOptions): Bus {
   const prefix = freshPrefix()
   const { bus, link } = createRedisBus(redis.url, { ...options, prefix })
   const names = new RedisNames(prefix, 0)
-  const reader = new RedisReader(new RedisState(link, names), names, options.historyTtlMs)
+  const reader = new RedisReader(new RedisCounter(link, names), names, options.historyTtlMs)
   return Object.create(bus, {
     replay: {
       value: (...[after, rooms, limitBytes]: Parameters<Bus['replay']>) =>

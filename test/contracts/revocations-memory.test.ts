@@ -1,6 +1,5 @@
 import t from 'tap'
-import { MemoryRevocations } from '../../src/access/revocations.js'
-import { MemorySightings } from '../../src/access/sightings.js'
+import { MemoryRevocations, MemorySightings } from '../../src/access/memory.js'
 import { ProcessClock } from '../../src/clock.js'
 import { testRevocations } from './revocations.js'
 

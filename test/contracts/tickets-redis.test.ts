@@ -14,7 +14,7 @@ testTickets(t, async t => (await connectAccess(t, redis.url, freshPrefix())).tic
 t.test('Redis ends a ticket with its session', async t => {
   const { tickets } = await connectAccess(t, redis.url, freshPrefix())
   await tickets.make('h', { userId: '42', follow: [], sessionMs: 300, maker: 'backend' })
-  t.same(await tickets.take('h', 'c1', false), { outcome: 'taken', turn: 1 })
+  t.same(await tickets.take('h', 'c1', false), { outcome: 'taken', fence: 1 })
   await waitFor(async () => (await tickets.find('h')) === null, 5_000, 'the session to end')
   t.same(await tickets.take('h', 'c1', true), { outcome: 'gone' })
 })

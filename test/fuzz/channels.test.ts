@@ -8,7 +8,7 @@ t.test('the same seed makes the same messages, on both channels', async t => {
   const run = (seed: number) => fc.sample(channelMessages(), { seed, numRuns: 200 })
   t.same(run(3), run(3))
   t.strictNotSame(run(3), run(4))
-  t.same([...new Set(run(3).map(({ channel }) => channel))].sort(), ['events', 'signals'])
+  t.same([...new Set(run(3).map(({ channel }) => channel))].sort(), ['events', 'replicas'])
 })
 
 t.test(

@@ -13,7 +13,7 @@ import { aftermath, startTarget, usedBytes } from './target.js'
 
 /** One message, and which channel it goes to. */
 export interface ChannelMessage {
-  readonly channel: 'events' | 'signals'
+  readonly channel: 'events' | 'replicas'
   readonly bytes: Buffer
 }
 
@@ -57,22 +57,22 @@ export function channelMessages(): Arbitrary<ChannelMessage> {
     .map(({ epoch, seq, at, items, lie }) => `E\n${epoch}\n${seq}\n${at}\n${lie ?? items.length}\n${items.join('')}`)
   const beacon = fc.tuple(epoch, number, fc.string()).map(([epoch, seq, mark]) => `B\n${epoch}\n${seq}\n${mark}`)
   const any = fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.constantFrom<unknown>(5, 'text', null, [], {}, true, 1e300))
-  const signal = fc.oneof(
+  const command = fc.oneof(
     fc.record({
       kind: fc.constant('revoke-user'),
       userId: fc.oneof(fc.constant('7'), any),
       at: fc.oneof(fc.nat(), any),
     }),
     fc.record({ kind: fc.constantFrom('revoke-ticket', 'probe-ticket'), hash: fc.oneof(fc.string(), any) }),
-    fc.record({ kind: fc.constant('replace-ticket'), hash: any, turn: any }),
+    fc.record({ kind: fc.constant('replace-ticket'), hash: any, fence: any }),
     fc.record({ kind: fc.constant('disconnect'), connectionId: any }),
     fc.record({ kind: fc.constantFrom('of-a-newer-version', '__proto__', 'constructor', '') }),
     any,
   )
   const envelope = fc.oneof(
-    fc.record({ id: fc.oneof(fc.uuid(), any), signal }),
+    fc.record({ id: fc.oneof(fc.uuid(), any), command }),
     fc.record({ id: fc.oneof(fc.uuid(), any), count: any }),
-    fc.record({ id: any, signal, count: any, version: any }, { requiredKeys: [] }),
+    fc.record({ id: any, command, count: any, version: any }, { requiredKeys: [] }),
     any,
   )
   const bytes = fc.oneof(
@@ -82,7 +82,7 @@ export function channelMessages(): Arbitrary<ChannelMessage> {
     { weight: 1, arbitrary: fc.uint8Array({ maxLength: 300 }).map(bytes => Buffer.from(bytes)) },
   )
   const sent = fc.oneof({ weight: 2, arbitrary: bytes }, { weight: 1, arbitrary: mutated(bytes) })
-  return fc.record({ channel: fc.constantFrom('events', 'signals'), bytes: sent })
+  return fc.record({ channel: fc.constantFrom('events', 'replicas'), bytes: sent })
 }
 
 /**

@@ -22,7 +22,7 @@ export interface Heard {
 export async function listenTo(t: Test, bus: Bus, follows?: readonly string[]): Promise<Heard> {
   const heard: Heard = { events: [], gaps: [], ready: 0 }
   t.teardown(() => bus.close())
-  await bus.connect({
+  bus.connect({
     onEvents: events => void heard.events.push(...events),
     onGap: (rooms, reason) => void heard.gaps.push({ rooms, reason }),
     onReady: () => void heard.ready++,

@@ -1,5 +1,6 @@
-import { RedisSightings, RedisTickets } from '../../src/access/redis-tickets.js'
 import { RedisRevocations } from '../../src/access/redis-revocations.js'
+import { RedisSightings } from '../../src/access/redis-sightings.js'
+import { RedisTickets } from '../../src/access/redis-tickets.js'
 import { RedisClock } from '../../src/clock.js'
 import { RedisLink } from '../../src/redis/link.js'
 import { RedisNames } from '../../src/redis/names.js'

@@ -12,11 +12,22 @@ export interface RedisBusSetup extends Partial<BusOptions> {
   readonly onTrouble?: (error: unknown, what: string) => void
 }
 
-/** A Redis bus that is not connected yet, and its link. */
+/** A Redis bus that is not connected yet, and its link, which comes and goes with it. */
 export function createRedisBus(url: string, setup: RedisBusSetup = {}): { bus: RedisBus; link: RedisLink } {
   const link = new RedisLink({ url })
   const { historySize = 1_000, historyTtlMs = 60_000, prefix = 'test:', waitReplicas = 0, waitMs = 500 } = setup
   const { onTrouble = () => {} } = setup
   const names = new RedisNames(prefix, link.address.db)
-  return { bus: new RedisBus({ link, names, historySize, historyTtlMs, waitReplicas, waitMs, onTrouble }), link }
+  const bus = new RedisBus({ link, names, historySize, historyTtlMs, waitReplicas, waitMs, onTrouble })
+  // As src/adapters.ts does: the link is connected behind the bus, and closed behind it.
+  const [connect, close] = [bus.connect.bind(bus), bus.close.bind(bus)]
+  bus.connect = subscriber => {
+    connect(subscriber)
+    link.connect()
+  }
+  bus.close = async () => {
+    await close()
+    link.close()
+  }
+  return { bus, link }
 }

@@ -19,7 +19,7 @@ export class ScriptedBus implements Bus {
   readonly counts = { historyReads: 0, catchUps: 0 }
   subscriber!: Subscriber
 
-  async connect(subscriber: Subscriber): Promise<void> {
+  connect(subscriber: Subscriber): void {
     this.subscriber = subscriber
   }
 

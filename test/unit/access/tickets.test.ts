@@ -13,12 +13,12 @@ t.test('a ticket must be used within 60 s; used, it lives until its session ends
   await tickets.make('used', REQUEST)
   now = FIRST_USE_MS - 1
   t.same(await tickets.find('unused'), TICKET)
-  t.same(await tickets.take('used', 'c1', false), { outcome: 'taken', turn: 1 })
+  t.same(await tickets.take('used', 'c1', false), { outcome: 'taken', fence: 1 })
   now = FIRST_USE_MS
   t.equal(await tickets.find('unused'), null)
   t.same(await tickets.take('unused', 'c1', true), { outcome: 'gone' })
   now = TICKET.expiresAt - 1
-  t.same(await tickets.take('used', 'c2', true), { outcome: 'taken', turn: 2 })
+  t.same(await tickets.take('used', 'c2', true), { outcome: 'taken', fence: 2 })
   now = TICKET.expiresAt
   t.same(await tickets.take('used', 'c3', true), { outcome: 'gone' })
 })

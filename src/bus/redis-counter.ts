@@ -4,23 +4,24 @@ import { answerDeadline } from '../redis/deadline.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import type { RedisScript } from '../redis/script.js'
+import { throwAsBusError } from './redis-failure.js'
 
 const MOVED_TRIES = 4
 
 /** How many keys a script gets before those of its request. */
-export const STATE_KEYS = 2
+export const COUNTER_KEYS = 2
 
-/** What a script gets besides the state and its life. */
+/** What a script gets besides the counter and its life. */
 export interface ScriptRequest {
   readonly keys: readonly string[]
   readonly args: readonly (string | number)[]
 }
 
 /**
- * The way to the bus's state in Redis (state.lua). Its keys belong to a life, which ends when Redis forgets. A script is sent
+ * The way to the bus's counter in Redis (counter.lua). Its keys belong to a life, which ends when Redis forgets. A script is sent
  * for the life that was seen last; where another has begun it does nothing but name it, and is sent again.
  */
-export class RedisState {
+export class RedisCounter {
   readonly #link: RedisLink
   readonly #names: RedisNames
   #life = ''
@@ -32,7 +33,7 @@ export class RedisState {
 
   /**
    * Runs a script of the current life, and resolves with what it answers behind its status. However often it has to be sent,
-   * that is waited for until `deadline`, in ms of the monotonic clock. Errors as in `RedisLink.run`.
+   * that is waited for until `deadline`, in ms of the monotonic clock. @throws BusUnavailable, BusUncertain
    */
   async run(
     script: RedisScript,
@@ -42,9 +43,9 @@ export class RedisState {
     for (let tries = 0; tries < MOVED_TRIES && performance.now() < deadline; tries++) {
       const life = this.#life
       const { keys, args } = requestFor(life)
-      const allKeys = [this.#names.state, this.#names.rooms(life), ...keys]
+      const allKeys = [this.#names.counter, this.#names.rooms(life), ...keys]
       // Safe: every script that is sent for a life returns an array that begins with a status.
-      const answer = (await this.#link.run(script, allKeys, [freshName(), life, ...args], deadline)) as [
+      const answer = (await this.#run(script, allKeys, [freshName(), life, ...args], deadline)) as [
         string,
         ...unknown[],
       ]
@@ -57,10 +58,14 @@ export class RedisState {
   /** Runs a script that tells the life instead of being sent for it; resolves with what it answers behind that. Errors as above. */
   async runInAny(script: RedisScript, args: readonly (string | number)[]): Promise<unknown[]> {
     // Safe: such a script returns an array that begins with the life.
-    const answer = (await this.#link.run(script, [this.#names.state], [freshName(), ...args])) as [string, ...unknown[]]
+    const answer = (await this.#run(script, [this.#names.counter], [freshName(), ...args])) as [string, ...unknown[]]
     const [life, ...rest] = answer
     this.#life = life
     return rest
+  }
+
+  #run(...asked: Parameters<RedisLink['run']>): Promise<unknown> {
+    return this.#link.run(...asked).catch(throwAsBusError)
   }
 }
 

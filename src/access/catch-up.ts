@@ -1,0 +1,162 @@
+import type { Gateway } from '../gateway.js'
+import type { Log } from '../log.js'
+import type { Replicas } from '../replicas/replicas.js'
+import { Freshness } from './freshness.js'
+import type { RevocationStore } from './revocations.js'
+import type { Seats } from './seats.js'
+
+/** What is caught up on, and where it has effect. */
+export interface CatchUpOptions {
+  readonly gateway: Gateway
+  readonly revocations: RevocationStore
+  readonly seats: Seats
+  readonly replicas: Replicas
+  readonly log: Log
+}
+
+const RETRY_MS = 1_000
+// Many replicas may put lost revocations back at the same time: the first is looked up at once, the others together.
+const LOOK_AGAIN_MS = 10_000
+const CHECKED_A_TURN = 1_000
+
+/**
+ * Looks up what this replica missed about access, and gives back what the store lost. It tries until it is done: a revoked
+ * credential must not stay good here.
+ *
+ *   idle     nothing to look up, or a failed try waits for `#retryTimer`
+ *   running  one look at a time
+ *   again    running, and something was missed meanwhile: another look follows
+ *   closed   looks no more
+ */
+export class CatchUp {
+  readonly #options: CatchUpOptions
+  readonly #freshness: Freshness
+  #state: 'idle' | 'running' | 'again' | 'closed' = 'idle'
+  #retryTimer: NodeJS.Timeout | null = null
+  /** While it runs, further calls of `lookUpSoon` wait for its end. */
+  #soonTimer: NodeJS.Timeout | null = null
+  #isSoonDue = false
+  /** True while streams that use tickets must be looked up too. */
+  #mustSyncSeats = false
+
+  constructor(options: CatchUpOptions) {
+    this.#options = options
+    this.#freshness = new Freshness(options.revocations.isShared)
+    if (this.#freshness.isStarting) options.gateway.holdReady('what was revoked is not known yet')
+  }
+
+  /** True while this replica knows of every user whether they were revoked. */
+  get isFresh(): boolean {
+    return this.#freshness.isFresh
+  }
+
+  /** As `Access.whenReached`. */
+  whenReached(): Promise<void> {
+    return this.#freshness.whenReached()
+  }
+
+  /** Something may have been missed, and can be looked up now. */
+  miss(): void {
+    this.#freshness.miss()
+    this.#mustSyncSeats = true
+    void this.#run()
+  }
+
+  /** From now on something may be missed that cannot be looked up. */
+  cutOff(): void {
+    this.#freshness.cutOff()
+  }
+
+  /** Another replica gave lost revocations back. */
+  lookUpSoon(): void {
+    if (this.#soonTimer !== null) {
+      this.#isSoonDue = true
+      return
+    }
+    this.#isSoonDue = false
+    void this.#run()
+    this.#soonTimer = setTimeout(() => {
+      this.#soonTimer = null
+      if (this.#isSoonDue) this.lookUpSoon()
+    }, LOOK_AGAIN_MS).unref()
+  }
+
+  /** Ends every wait. Idempotent. */
+  close(): void {
+    this.#state = 'closed'
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
+    if (this.#soonTimer !== null) clearTimeout(this.#soonTimer)
+    this.#freshness.release()
+  }
+
+  async #run(): Promise<void> {
+    if (this.#state === 'running') this.#state = 'again'
+    if (this.#state !== 'idle') return
+    this.#state = 'running'
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
+    try {
+      await this.#syncRevocations()
+      await this.#syncSeats()
+    } catch (error) {
+      this.#retry(error)
+    }
+    if (this.#isOver()) return
+    const mustRunAgain = this.#isMissing()
+    this.#state = 'idle'
+    if (mustRunAgain) void this.#run()
+  }
+
+  #isOver(): boolean {
+    return this.#state === 'closed'
+  }
+
+  #isMissing(): boolean {
+    return this.#state === 'again'
+  }
+
+  #retry(error: unknown): void {
+    if (this.#isOver()) return
+    this.#options.log.warn({ err: error }, 'revocations could not be looked up, trying again')
+    this.#retryTimer = setTimeout(() => void this.#run(), RETRY_MS).unref()
+  }
+
+  async #syncRevocations(): Promise<void> {
+    const { revocations, gateway, replicas, log } = this.#options
+    if (this.#freshness.isStarting) {
+      // Any question will do: once Redis answers, this replica can tell of each user whether they were revoked.
+      await revocations.ask('')
+      this.#freshness.reach()
+      gateway.holdReady(null)
+    }
+    const hasNews = await revocations.learn()
+    // What was missed while this ran is learned by the next look.
+    if (!this.#isMissing()) this.#freshness.learn()
+    if (hasNews) await this.#endRevoked()
+    // A failover may have lost the newest revocations, and other replicas may have looked for them meanwhile.
+    if (!(await revocations.restore())) return
+    replicas
+      .ask({ kind: 'look-up-revocations' })
+      .catch((error: unknown) => log.warn({ err: error }, 'telling of restored revocations failed'))
+  }
+
+  async #syncSeats(): Promise<void> {
+    if (!this.#mustSyncSeats) return
+    this.#mustSyncSeats = false
+    try {
+      await this.#options.seats.sync()
+    } catch (error) {
+      this.#mustSyncSeats = true
+      throw error
+    }
+  }
+
+  // The store does not tell whom the news are about, so every stream is checked; a part in each turn, so that others' events pass.
+  async #endRevoked(): Promise<void> {
+    const { gateway, revocations } = this.#options
+    let checked = 0
+    for (const connection of [...gateway.connections]) {
+      if (revocations.known.covers(connection.userId, connection.issuedAt)) gateway.disconnect(connection, 'revoked')
+      if (++checked % CHECKED_A_TURN === 0) await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+}

@@ -1,0 +1,17 @@
+import { BusUnavailable, BusUncertain } from '../errors.js'
+import { RedisUnavailable, RedisUncertain } from '../redis/failure.js'
+
+/**
+ * Says a failure of Redis in the bus's words: for `catch`.
+ * @throws BusUnavailable, BusUncertain  any other error as it is
+ */
+export function throwAsBusError(error: unknown): never {
+  if (error instanceof RedisUnavailable) throw withCause(new BusUnavailable(error.message), error)
+  if (error instanceof RedisUncertain) throw withCause(new BusUncertain(error.message), error)
+  throw error
+}
+
+function withCause(told: Error, { cause }: Error): Error {
+  told.cause = cause
+  return told
+}
