@@ -1,19 +1,19 @@
-// Writes the README's configuration table from the program's own schema. With --check it only says whether they differ.
+// Writes the table in docs/configuration.md from the program's own schema. With --check it only says whether they differ.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { ConfigSchema, VARIABLES } from '../dist/src/config.js'
 
-const README = new URL('../README.md', import.meta.url)
+const PAGE = new URL('../docs/configuration.md', import.meta.url)
 const [START, END] = ['<!-- config:start -->', '<!-- config:end -->']
 
-const text = readFileSync(README, 'utf8')
+const text = readFileSync(PAGE, 'utf8')
 const [head, tail] = [text.indexOf(START), text.indexOf(END)]
-if (head < 0 || tail < head) throw new Error(`README.md has no ${START} ... ${END}`)
+if (head < 0 || tail < head) throw new Error(`docs/configuration.md has no ${START} ... ${END}`)
 const wanted = `${text.slice(0, head)}${START}\n${table()}\n${text.slice(tail)}`
 
 if (!process.argv.includes('--check')) {
-  writeFileSync(README, wanted)
+  writeFileSync(PAGE, wanted)
 } else if (wanted !== text) {
-  console.error("the README's configuration table differs from src/config.ts: node scripts/config-table.mjs")
+  console.error("the table in docs/configuration.md differs from the program's schema: node scripts/config-table.mjs")
   process.exitCode = 1
 }
 

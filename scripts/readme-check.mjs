@@ -1,5 +1,5 @@
-// Does what the README says, in order, on a fresh copy of this tree: every ```sh block, with ports of its own.
-// What stands in the comments before a block:
+// Does what the README and the pages in docs/ say, in order, on a fresh clone of this tree: every ```sh block, with ports of its
+// own. The README comes first, and makes the clone. What stands in the comments before a block:
 //   background: TEXT   it does not return: it runs until the next ## heading, and TEXT in its output says that it is up
 //   prints: TEXT       its output holds TEXT
 //   shows: TEXT        afterwards TEXT comes up in the output of something in the background
@@ -7,7 +7,7 @@
 //   run by: FILE       not run here: FILE runs these commands, which is checked
 //   file: PATH         (```ts) is compiled with the rest of the copy
 import { spawn, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,36 +21,51 @@ const SHOW_MS = 20_000
 const STOP_MS = 15_000
 const PORTS = ['3000', '3001', '3002', '3003', '6379']
 
-const folder = join(mkdtempSync(join(tmpdir(), 'readme-')), 'tidings')
+// What a reader puts in for it is a URL; here it is a repository on disk.
+const ORIGIN_PLACE = '<where you found this>'
+
+const outside = mkdtempSync(join(tmpdir(), 'readme-'))
+const origin = join(outside, 'origin')
+const folder = join(outside, 'tidings')
 const running = []
 const counts = { ran: 0, skipped: 0 }
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void tidyUp().then(() => process.exit(1)))
 
 try {
-  await checkReadme()
-  console.log(`README: ${counts.ran} blocks did what it says, ${counts.skipped} skipped`)
+  await checkPages()
+  console.log(`README and docs: ${counts.ran} blocks did what they say, ${counts.skipped} skipped`)
 } catch (error) {
-  console.error(`README: ${error.message}`)
+  console.error(`README and docs: ${error.message}`)
   process.exitCode = 1
 } finally {
   await tidyUp()
 }
 
-async function checkReadme() {
+async function checkPages() {
   copyTree()
+  const pages = pageNames().map(name => ({ name, parts: readParts(readFileSync(join(origin, name), 'utf8')) }))
+  for (const { language, text, file } of pages.flatMap(({ parts }) => parts)) {
+    if (language === 'ts' && file) writeFileSync(join(origin, file), text)
+  }
+  commitTree()
   const ports = new Map()
   for (const port of PORTS) ports.set(port, await freePort())
-  const parts = readParts(readFileSync(join(folder, 'README.md'), 'utf8'))
-  for (const { language, text, file } of parts) if (language === 'ts' && file) writeFileSync(join(folder, file), text)
-  for (const part of parts) {
-    if (part.heading) await stopAll()
-    else if (part.language === 'sh') await checkBlock(part, ports)
+  for (const { name, parts } of pages) {
+    for (const part of parts) {
+      if (part.heading) await stopAll()
+      else if (part.language === 'sh') await checkBlock(part, ports, name)
+    }
+    await stopAll()
   }
-  await stopAll()
 }
 
-async function checkBlock(block, ports) {
-  const name = block.text.trim().split('\n')[0]
+function pageNames() {
+  const docs = readdirSync(join(origin, 'docs')).filter(name => name.endsWith('.md'))
+  return ['README.md', ...docs.sort().map(name => `docs/${name}`)]
+}
+
+async function checkBlock(block, ports, page) {
+  const name = `${page}: ${block.text.trim().split('\n')[0]}`
   if (block['run by']) return checkElsewhere(block)
   if (block.needs === 'redis-server') ensureRedis()
   if (block.needs && !isUsable(block.needs)) {
@@ -93,7 +108,7 @@ async function checkBlock(block, ports) {
 }
 
 function checkElsewhere({ text, 'run by': file }) {
-  const script = readFileSync(join(folder, file), 'utf8')
+  const script = readFileSync(join(origin, file), 'utf8')
   for (const command of text.trim().split('\n')) {
     if (!script.includes(command)) throw new Error(`'${command}' is not run by ${file}`)
   }
@@ -124,7 +139,19 @@ function copyTree() {
   const { stdout, status } = spawnSync('git', args, { cwd: ROOT, encoding: 'utf8', maxBuffer: 1e8 })
   if (status !== 0) throw new Error('git ls-files failed: this needs a clone')
   for (const file of stdout.split('\0').filter(path => path !== '' && existsSync(join(ROOT, path)))) {
-    cpSync(join(ROOT, file), join(folder, file), { recursive: true })
+    cpSync(join(ROOT, file), join(origin, file), { recursive: true })
+  }
+}
+
+function commitTree() {
+  const who = ['-c', 'user.name=readme-check', '-c', 'user.email=readme-check@localhost', '-c', 'commit.gpgsign=false']
+  for (const args of [
+    ['init', '--quiet'],
+    ['add', '--all', '--force'],
+    [...who, 'commit', '--quiet', '-m', 'copy'],
+  ]) {
+    const { status, stderr } = spawnSync('git', args, { cwd: origin, encoding: 'utf8' })
+    if (status !== 0) throw new Error(`git ${args.join(' ')} failed:\n${stderr}`)
   }
 }
 
@@ -136,8 +163,9 @@ function start(text, ports) {
   const env = { ...process.env, PORT: ports.get('3000'), TIDINGS_URL: `http://127.0.0.1:${ports.get('3000')}` }
   for (const name of ['HOST', 'ADMIN_PORT', 'SSE_ADAPTER', 'REDIS_URL', 'REDIS_PREFIX', 'TIDINGS_KEY']) delete env[name]
   // A group of its own, so that everything a command starts ends with it.
-  const child = spawn('bash', ['-euo', 'pipefail', '-c', text], {
-    cwd: folder,
+  const child = spawn('bash', ['-euo', 'pipefail', '-c', text.replaceAll(ORIGIN_PLACE, origin)], {
+    // Until the README has made the clone there is nothing to be in.
+    cwd: existsSync(folder) ? folder : outside,
     env,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -180,7 +208,7 @@ async function stop(started) {
 
 async function tidyUp() {
   await stopAll()
-  rmSync(join(folder, '..'), { recursive: true, force: true })
+  rmSync(outside, { recursive: true, force: true })
 }
 
 function isUsable(command) {
