@@ -20,8 +20,8 @@ import {
   type ViewerInput,
 } from '../src/auth/viewer.js'
 import type { Clock } from '../src/clock.js'
+import type { Config } from '../src/config/config.js'
 import { isOpen } from '../src/config/rules.js'
-import type { Config } from '../src/config.js'
 import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, shown, Unauthorized } from '../src/errors.js'
 import { isUserId, roomOf } from '../src/room.js'
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Adapters } from '../src/adapters.js'
-import type { Config } from '../src/config.js'
+import type { Config } from '../src/config/config.js'
 import { Gateway } from '../src/gateway.js'
 
 declare module 'fastify' {

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RequestPayload } fr
 import fp from 'fastify-plugin'
 import { Counter } from 'prom-client'
 import { covers, type Viewer } from '../src/auth/viewer.js'
-import { type Config, ConfigSchema, type RateLimitName } from '../src/config.js'
+import { type Config, ConfigSchema, type RateLimitName } from '../src/config/config.js'
 import { BodiesTooLarge, RateLimited, shown } from '../src/errors.js'
 import { Bodies, PIECE_BYTES } from '../src/limits/bodies.js'
 import type { SharedBuckets } from '../src/limits/exchange.js'

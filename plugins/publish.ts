@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Config } from '../src/config.js'
+import type { Config } from '../src/config/config.js'
 import { createDraft, type Draft, EventBodySchema } from '../src/draft.js'
 import { PublishForbidden } from '../src/errors.js'
 import { type Published, PublishedSchema } from '../src/event.js'

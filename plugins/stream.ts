@@ -7,7 +7,7 @@ import { fastifySSE } from '@fastify/sse'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Config } from '../src/config.js'
+import type { Config } from '../src/config/config.js'
 import { type Cursor, parseCursor } from '../src/cursor.js'
 import {
   FollowForbidden,

@@ -1,6 +1,7 @@
 // Writes the table in docs/configuration.md from the program's own schema. With --check it only says whether they differ.
 import { readFileSync, writeFileSync } from 'node:fs'
-import { ConfigSchema, VARIABLES } from '../dist/src/config.js'
+import { VARIABLES } from '../dist/src/config/check.js'
+import { ConfigSchema } from '../dist/src/config/config.js'
 
 const PAGE = new URL('../docs/configuration.md', import.meta.url)
 const [START, END] = ['<!-- config:start -->', '<!-- config:end -->']

@@ -27,8 +27,9 @@ import { Access } from './access/access.js'
 import { MAX_SESSION_MS } from './access/tickets.js'
 import { type Adapters, createAdapters } from './adapters.js'
 import { rememberedMs } from './auth/jwt.js'
+import { checkOptions } from './config/check.js'
+import type { Config } from './config/config.js'
 import { isOpen } from './config/rules.js'
-import { type Config, checkOptions } from './config.js'
 import { InvalidConfig, NotFound, shown } from './errors.js'
 import { endBadClient } from './http/client-errors.js'
 import { createWatchedServer, socketLimits } from './http/server.js'
@@ -95,7 +96,7 @@ export default tidings
  * `log`, or to stdout line by line.
  */
 export async function buildApp(config: Config, log?: DestinationStream): Promise<FastifyInstance> {
-  const certificate = readCertificate(config)
+  const certificate = readCertificate(config.tlsCert, config.tlsKey)
   const watch = new SocketWatch(socketLimits(config.maxConnections))
   const app = Fastify(serverOptions(config, watch, certificate, log))
   const seeDocs = config.docs ? '; see /docs or /openapi.json for those there are' : ''

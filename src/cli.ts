@@ -1,10 +1,13 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util'
-import { ticket, token } from './cli/access.js'
+import { checkConfig } from './cli/check-config.js'
 import { type Command, Failure, helpOf, UsageError } from './cli/command.js'
-import { checkConfig, plan, serve } from './cli/local.js'
+import { plan } from './cli/plan.js'
 import { publish } from './cli/publish.js'
+import { serve } from './cli/serve.js'
 import { tail } from './cli/tail.js'
+import { ticket } from './cli/ticket.js'
+import { token } from './cli/token.js'
 import { version } from './version.js'
 
 const COMMANDS: Readonly<Record<string, Command>> = {

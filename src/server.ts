@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
-import type { Config } from './config.js'
+import type { Config } from './config/config.js'
 
 // Connections that come back all at once wait here until they are accepted; past it their SYN is dropped, which costs a second,
 // then three, then seven. As many as the kernel lets it be: net.core.somaxconn.
@@ -25,7 +25,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   // The certificate is read after this anyway.
   if (env.TLS_CERT !== undefined) process.on('SIGHUP', () => {})
   const { buildAdminApp, buildApp } = await import('./app.js')
-  const { readConfig } = await import('./config.js')
+  const { readConfig } = await import('./config/check.js')
   const { isOpen } = await import('./config/rules.js')
   const config = readConfig(env)
   const { default: pino } = await import('pino')
@@ -83,7 +83,8 @@ async function reloadCertificate(app: FastifyInstance, config: Config): Promise<
   const { watchCertificate } = await import('./http/tls.js')
   const { server } = app
   const stop = watchCertificate(
-    config,
+    config.tlsCert,
+    config.tlsKey,
     certificate => {
       if ('setSecureContext' in server && typeof server.setSecureContext === 'function') {
         server.setSecureContext(certificate)

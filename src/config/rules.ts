@@ -3,9 +3,9 @@ import { keyServerProblem } from '../auth/jwks.js'
 import { isLoopback } from '../auth/loopback.js'
 import { publicKeyProblem } from '../auth/public-key.js'
 import { trustOf } from '../http/trust-proxy.js'
+import { shownSetting } from '../redact.js'
 import { redisUrlProblem } from '../redis/url.js'
-import type { Config } from './schema.js'
-import { shownSetting } from './shown.js'
+import type { Config } from './config.js'
 
 /** What an option is called where it was given. */
 export type NameOf = (name: keyof Config) => string

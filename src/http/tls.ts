@@ -1,8 +1,7 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createSecureContext } from 'node:tls'
-import { shownSetting } from '../config/shown.js'
-import type { Config } from '../config.js'
 import { InvalidConfig } from '../errors.js'
+import { shownSetting } from '../redact.js'
 
 /** A certificate chain and its key, PEM. */
 export interface Certificate {
@@ -13,17 +12,17 @@ export interface Certificate {
 const WATCH_INTERVAL_MS = 5_000
 
 /**
- * The certificate that `TLS_CERT` and `TLS_KEY` name; `null` when they are not set.
+ * The certificate in the files that `TLS_CERT` and `TLS_KEY` name; `null` when they are not set.
  * @throws InvalidConfig  a file that cannot be read, or a pair that does not belong together; never quotes the key
  */
-export function readCertificate({ tlsCert, tlsKey }: Config): Certificate | null {
-  if (tlsCert === undefined || tlsKey === undefined) return null
-  const certificate = { cert: readPem('TLS_CERT', tlsCert), key: readPem('TLS_KEY', tlsKey) }
+export function readCertificate(certPath: string | undefined, keyPath: string | undefined): Certificate | null {
+  if (certPath === undefined || keyPath === undefined) return null
+  const certificate = { cert: readPem('TLS_CERT', certPath), key: readPem('TLS_KEY', keyPath) }
   try {
     createSecureContext(certificate)
   } catch (error) {
     throw new InvalidConfig(
-      `TLS_CERT ${quoted(tlsCert)} and TLS_KEY ${quoted(tlsKey)} cannot be used: ${messageOf(error)}`,
+      `TLS_CERT ${quoted(certPath)} and TLS_KEY ${quoted(keyPath)} cannot be used: ${messageOf(error)}`,
     )
   }
   return certificate
@@ -35,24 +34,24 @@ export function readCertificate({ tlsCert, tlsKey }: Config): Certificate | null
  * are swapped. Returns what ends it.
  */
 export function watchCertificate(
-  config: Config,
+  certPath: string | undefined,
+  keyPath: string | undefined,
   onChange: (certificate: Certificate) => void,
   onError: (error: unknown) => void,
 ): () => void {
-  const { tlsCert, tlsKey } = config
-  if (tlsCert === undefined || tlsKey === undefined) return () => {}
+  if (certPath === undefined || keyPath === undefined) return () => {}
   const reload = () => {
     try {
-      const certificate = readCertificate(config)
+      const certificate = readCertificate(certPath, keyPath)
       if (certificate !== null) onChange(certificate)
     } catch (error) {
       onError(error)
     }
   }
-  for (const file of [tlsCert, tlsKey]) watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, reload)
+  for (const file of [certPath, keyPath]) watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, reload)
   process.on('SIGHUP', reload)
   return () => {
-    for (const file of [tlsCert, tlsKey]) unwatchFile(file, reload)
+    for (const file of [certPath, keyPath]) unwatchFile(file, reload)
     process.off('SIGHUP', reload)
   }
 }

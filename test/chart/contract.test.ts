@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { ConfigSchema, VARIABLES } from '../../src/config.js'
+import { VARIABLES } from '../../src/config/check.js'
+import { ConfigSchema } from '../../src/config/config.js'
 import { type Gateway, startGateway } from '../helpers/gateway.js'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))

@@ -1,7 +1,8 @@
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../src/app.js'
-import { type Config, checkOptions } from '../../src/config.js'
+import { checkOptions } from '../../src/config/check.js'
+import type { Config } from '../../src/config/config.js'
 import type { Owner } from './scope.js'
 
 /** A gateway inside this process, listening on a free port of 127.0.0.1. */

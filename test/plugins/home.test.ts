@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { buildApp } from '../../src/app.js'
-import { readConfig } from '../../src/config.js'
+import { readConfig } from '../../src/config/check.js'
 import type { Owner } from '../helpers/scope.js'
 
 const appOf = async (t: Owner, env: Record<string, string>) => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readConfig } from '../../src/config.js'
+import { readConfig } from '../../src/config/check.js'
 import { startApp } from '../helpers/app.js'
 
 interface Operation {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { Config } from '../../src/config.js'
+import type { Config } from '../../src/config/config.js'
 import { post, startApp } from '../helpers/app.js'
 import { signWithSecret } from '../helpers/issuer.js'
 import { openStream } from '../helpers/sse.js'

@@ -4,7 +4,7 @@ import { findCredential } from '../../../src/auth/credentials.js'
 import { mintToken } from '../../../src/auth/mint.js'
 import { isForeign } from '../../../src/auth/origin.js'
 import { covers, createViewer, isPattern, matches, mayFollow, mayManage, mayPublish } from '../../../src/auth/viewer.js'
-import { checkOptions, readConfig } from '../../../src/config.js'
+import { checkOptions, readConfig } from '../../../src/config/check.js'
 import { trustOf } from '../../../src/http/trust-proxy.js'
 
 const STREAM = { cookie: 'session', inUrl: true }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { formatPlan, historyBytes, planSizing } from '../../src/plan.js'
+import { formatPlan, historyBytes, planSizing } from '../../../src/cli/sizing.js'
 
 // used_memory of Redis 7.0 per room, for streams as publish.lua writes them: events, bytes of data, bytes of memory.
 const MEASURED = [

@@ -1,13 +1,11 @@
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { contradictions, exposure, type NameOf, type Rule } from './config/rules.js'
-import { type Config, ConfigSchema } from './config/schema.js'
-import { type SettingKind, shownSetting } from './config/shown.js'
-import { InvalidConfig } from './errors.js'
+import { InvalidConfig } from '../errors.js'
+import { type SettingKind, shownSetting } from '../redact.js'
+import { type Config, ConfigSchema } from './config.js'
+import { contradictions, exposure, type NameOf, type Rule } from './rules.js'
 
-export { type Config, ConfigSchema, type RateLimitName } from './config/schema.js'
-
-/** A variable of the README's table. */
+/** A variable of the table in docs/configuration.md. */
 export interface Variable {
   readonly name: keyof Config
   readonly env: string

@@ -1,4 +1,4 @@
-import { PAGE_BYTES } from './bus/bus.js'
+import { PAGE_BYTES } from '../bus/bus.js'
 
 /** What is known about the load. All but `users` have a default. */
 export interface PlanOptions {

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { isLoopback } from '../../src/auth/loopback.js'
-import { checkOptions, readConfig, shownValueOf, VARIABLES } from '../../src/config.js'
+import { isLoopback } from '../../../src/auth/loopback.js'
+import { checkOptions, readConfig, shownValueOf, VARIABLES } from '../../../src/config/check.js'
 
 /** The problems of an environment, one a line. */
 function problemsOf(env: Record<string, string>): string[] {

@@ -1,40 +1,4 @@
-import { type Command, Failure, required, UsageError, type Values, whole } from './command.js'
-
-/** `tidings serve` */
-export const serve: Command = {
-  summary: 'run the gateway, configured by environment variables, until SIGTERM or Ctrl-C',
-  flags: {},
-  examples: ['PORT=8080 tidings serve', 'SSE_ADAPTER=redis REDIS_URL=redis://127.0.0.1:6379 tidings serve'],
-  async run() {
-    const { main } = await import('../server.js')
-    await main()
-    return null
-  },
-}
-
-/** `tidings check-config` */
-export const checkConfig: Command = {
-  summary: 'read the environment as `serve` would, and say what it means or what is wrong with it',
-  flags: {},
-  examples: ['SSE_ADAPTER=redis tidings check-config'],
-  async run() {
-    const { readConfig, shownValueOf, VARIABLES } = await import('../config.js')
-    const { InvalidConfig } = await import('../errors.js')
-    try {
-      const config = readConfig(process.env)
-      const width = Math.max(...VARIABLES.map(({ env }) => env.length))
-      for (const { name, env } of VARIABLES) {
-        const value = config[name]
-        const shown = value === undefined ? '-' : (shownValueOf(name, value) ?? '(set)')
-        process.stdout.write(`${env.padEnd(width)}  ${shown}\n`)
-      }
-      return 0
-    } catch (error) {
-      if (error instanceof InvalidConfig) throw new Failure(`the configuration is not usable:\n${error.message}`)
-      throw error
-    }
-  },
-}
+import { type Command, required, UsageError, type Values, whole } from './command.js'
 
 /** `tidings plan` */
 export const plan: Command = {
@@ -56,7 +20,7 @@ export const plan: Command = {
   },
   examples: ['tidings plan --users 100000 --events-per-user-hour 20 --bytes 400'],
   async run(values) {
-    const { formatPlan, planSizing } = await import('../plan.js')
+    const { formatPlan, planSizing } = await import('./sizing.js')
     required(values, 'users')
     const given = {
       users: whole(values, 'users') ?? 0,
