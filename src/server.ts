@@ -8,11 +8,6 @@ import type { Config } from './config.js'
 // then three, then seven. As many as the kernel lets it be: net.core.somaxconn.
 const LISTEN_BACKLOG = 65_535
 
-// A line a connection, each with a system call of its own, would be an eighth of a storm's work. So lines are written many at
-// once, after half a second at the latest, by another thread, and all of them before the process exits. When nobody takes them, they are
-// dropped past 16 MiB.
-const LOG = { sync: false, minLength: 8_192, periodicFlush: 500, maxLength: 16 * 1_048_576 }
-
 /**
  * Runs the gateway until a signal ends it: SIGTERM and SIGINT drain and exit 0, a second one exits at once.
  * @throws InvalidConfig  lists every bad variable
@@ -28,8 +23,9 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const { readConfig } = await import('./config.js')
   const { isOpen } = await import('./config/rules.js')
   const config = readConfig(env)
-  const { default: pino } = await import('pino')
-  const app = await buildApp(config, pino.destination(LOG))
+  const { openLog } = await import('./terminal.js')
+  const log = await openLog()
+  const app = await buildApp(config, log.destination)
   const admin = config.adminPort === undefined ? null : await buildAdminApp(app, config)
   if (isOpen(config)) {
     app.log.warn(
@@ -47,6 +43,9 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const url = `${scheme}://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/`
   const adminPort = admin === null ? undefined : portOf(admin)
   app.log.info({ host: config.host, port, adminPort, adapter: config.adapter, url }, 'gateway listening')
+  // Only the open gateway has a page at this address.
+  if (['info', 'debug', 'trace'].includes(config.logLevel))
+    log.announce(isOpen(config) ? `Open ${url} in a browser` : `Listening at ${url}`)
 }
 
 /** `serve` for whoever started the process: what keeps it from starting goes to stderr, in words, and the exit code is 1. */
@@ -54,10 +53,25 @@ export async function main(): Promise<void> {
   try {
     await serve(process.env)
   } catch (error) {
-    const isMistake = error instanceof Error && 'code' in error && error.code === 'TIDINGS_INVALID_CONFIG'
-    process.stderr.write(`${isMistake ? `the configuration is not usable:\n${error.message}` : String(error)}\n`)
+    process.stderr.write(`${inWords(error, process.env)}\n`)
     process.exit(1)
   }
+}
+
+function inWords(error: unknown, env: NodeJS.ProcessEnv): string {
+  if (!(error instanceof Error)) return String(error)
+  // A system error of listen() has these; any other has none of them.
+  const { code, syscall, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
+  if (code === 'TIDINGS_INVALID_CONFIG') return `the configuration is not usable:\n${error.message}`
+  if (syscall !== 'listen') return String(error)
+  const variable = env.ADMIN_PORT === `${port}` ? 'ADMIN_PORT' : 'PORT'
+  const mends: Record<string, string> = {
+    EADDRINUSE: `another program listens there. Choose another port with ${variable}, or end that program`,
+    EACCES: `this user may not. Choose a port above 1023 with ${variable}`,
+    EADDRNOTAVAIL: 'this machine has no such address. HOST must be an address of this machine',
+  }
+  const mend = mends[code ?? '']
+  return `${variable} ${port} of ${address} cannot be opened (${error.message})${mend === undefined ? '' : `: ${mend}`}`
 }
 
 async function closeOnSignals(app: FastifyInstance, config: Config): Promise<void> {
