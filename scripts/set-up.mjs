@@ -236,8 +236,8 @@ function npm(args) {
   const options = { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] }
   const { status, signal, error, stderr } = spawnSync('npm', [...args, ...own], options)
   if (status === 0) return
+  const said = `  'npm ${args.join(' ')}' said:\n${shorten(stderr || `${error ?? signal ?? `exit code ${status}`}`)}`
   if (error?.code === 'ENOENT') throw new Error("There is no 'npm' on PATH. It comes with Node: https://nodejs.org/")
-  const said = `  'npm ${args.join(' ')}' said:\n${(stderr || `${error ?? signal ?? `exit code ${status}`}`).replace(/^/gm, '    ').trimEnd()}`
   const [code] = NO_WRITING.exec(stderr ?? '') ?? []
   if (code) throw new Error(`${notWritable(code).message}\n${said}`)
   const [network] = NO_NETWORK.exec(stderr ?? '') ?? []
@@ -249,6 +249,15 @@ function npm(args) {
     )
   }
   throw new Error(`Packages could not be installed.\n${said}`)
+}
+
+// The first lines have the code and the reason; further down come stack frames.
+function shorten(text) {
+  const lines = text.split('\n').filter(line => line.trim() !== '')
+  return lines
+    .slice(0, 6)
+    .map(line => `    ${line}`)
+    .join('\n')
 }
 
 function whyInstall() {
