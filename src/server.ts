@@ -8,6 +8,11 @@ import type { Config } from './config.js'
 // then three, then seven. As many as the kernel lets it be: net.core.somaxconn.
 const LISTEN_BACKLOG = 65_535
 
+// npm hands on a signal that its whole group has been sent: Ctrl-C, or a supervisor's SIGTERM. Such a second one ends no drain.
+const NPM_REPEATS_MS = 500
+
+const STOPS = ['SIGTERM', 'SIGINT'] as const
+
 /**
  * Runs the gateway until a signal ends it: SIGTERM and SIGINT drain and exit 0, a second one exits at once.
  * @throws InvalidConfig  lists every bad variable
@@ -33,7 +38,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
       'open: no credentials are configured, anybody on this machine is whoever they say',
     )
   }
-  await closeOnSignals(app, config)
+  await closeOnSignals(app, config, env.npm_lifecycle_event === undefined ? 0 : NPM_REPEATS_MS)
   process.off('SIGTERM', stopEarly).off('SIGINT', stopEarly)
   await reloadCertificate(app, config)
   await app.listen({ host: config.host, port: config.port, backlog: LISTEN_BACKLOG })
@@ -74,23 +79,39 @@ function inWords(error: unknown, env: NodeJS.ProcessEnv): string {
   return `${variable} ${port} of ${address} cannot be opened (${error.message})${mend === undefined ? '' : `: ${mend}`}`
 }
 
-async function closeOnSignals(app: FastifyInstance, config: Config): Promise<void> {
+async function closeOnSignals(app: FastifyInstance, config: Config, repeatsMs: number): Promise<void> {
   const { default: closeWithGrace } = await import('close-with-grace')
   const { drainDelayMs, drainWindowMs } = config
   // A drain takes as long as it is configured to; the margin is for the last bytes, the last answers and the bus.
   const limitMs = drainDelayMs + drainWindowMs + 10_000
   // SIGHUP renews the certificate; without one it is a terminal that hangs up.
-  const skip: 'SIGHUP'[] = config.tlsCert === undefined ? [] : ['SIGHUP']
-  closeWithGrace({ delay: limitMs, logger: app.log, skip }, async ({ err, signal }) => {
+  const renews: 'SIGHUP'[] = config.tlsCert === undefined ? [] : ['SIGHUP']
+  let first: { signal: string | undefined; at: number } | undefined
+  const options = { delay: limitMs, logger: app.log, skip: [...STOPS, ...renews] }
+  const grace = closeWithGrace(options, async ({ err, signal }) => {
+    first ??= { signal, at: performance.now() }
     if (err) app.log.error({ err }, 'closing after an error')
     else {
-      app.log.info({ signal, drainDelayMs, drainWindowMs, connections: app.tidings.connections.size }, 'draining')
+      const connections = app.tidings.connections.size
+      app.log.info({ signal: first.signal, drainDelayMs, drainWindowMs, connections }, 'draining')
       app.tidings.announceShutdown()
       await delay(drainDelayMs)
       await app.tidings.drain(drainWindowMs)
     }
     await app.close()
   })
+  // On for good: between two listeners the kernel would end the process.
+  for (const stop of STOPS) {
+    process.on(stop, signal => {
+      if (first === undefined) {
+        first = { signal, at: performance.now() }
+        void grace.close()
+      } else if (performance.now() - first.at >= repeatsMs) {
+        app.log.error(`second ${signal}, exiting`)
+        process.exit(1)
+      }
+    })
+  }
 }
 
 async function reloadCertificate(app: FastifyInstance, config: Config): Promise<void> {
