@@ -29,8 +29,11 @@ const NO_WRITING = /\b(EROFS|EACCES|EPERM|ENOSPC)\b/
  */
 export function prepareToRun() {
   checkNode()
-  // Whoever has the test tools keeps them: `npm ci --omit=dev` would take them away.
-  if (!isInstalled(packagesToRun())) hasTestTools() ? installPackages() : installPackagesToRun()
+  if (!isInstalled(packagesToRun())) {
+    // A tree with test tools keeps them: `npm ci --omit=dev` would take them away.
+    if (hasTestTools()) installPackages()
+    else installPackagesToRun()
+  }
   if (!isBuiltSince([BUILT, BUILT_TO_RUN], RUN_SOURCES)) buildToRun()
 }
 
@@ -70,7 +73,7 @@ export function buildToRun() {
   const compiler = findCompiler()
   step(`building: src/ and plugins/ into dist/ (${whyBuild()})`, () => {
     mkdirSync(DIST, { recursive: true })
-    // The whole build compiles what changed since its own last run. It does not see what this one writes, and would leave it.
+    // The whole build compiles only files that changed since its own last run. Without this it would leave what this one wrote.
     for (const name of ['.tsbuildinfo', BUILT]) rmSync(join(DIST, name), { force: true })
     run(process.execPath, [compiler, '-p', RUN_CONFIG])
     run(process.execPath, [join('scripts', 'assets.mjs'), BUILT_TO_RUN])
@@ -188,7 +191,7 @@ function notWritable(code, cause) {
 
 function installPackagesToRun() {
   const count = countOf(packagesToRun())
-  // None of these has an install script that it needs.
+  // None of these packages has an install script.
   step(`installing the ${count} packages that the gateway runs on, without test tools (${whyInstall()})`, () =>
     npm(['ci', '--omit=dev', '--ignore-scripts']),
   )

@@ -12,6 +12,7 @@ interface Entry {
   integrity?: string
   dev?: boolean
   optional?: boolean
+  hasInstallScript?: boolean
 }
 
 const read = (path: string) => JSON.parse(readFileSync(path, 'utf8'))
@@ -32,6 +33,11 @@ t.test('npm start needs what the package depends on, and no tool for tests, chec
     Object.values(wanted).filter(({ dev }) => dev),
     [],
   )
+})
+
+t.test('no package that npm start installs has a script to run: it installs without', async t => {
+  const scripted = Object.entries(setUp.packagesToRun()).filter(([, { hasInstallScript }]) => hasInstallScript)
+  t.same(scripted, [])
 })
 
 t.test('what makes the log readable may be missing', async t => {
