@@ -1,19 +1,19 @@
 # Any Node of version 24 or newer; an older one does not know the option in CMD that sizes the heap to the container.
 ARG BASE=node:24-slim
 
-FROM ${BASE} AS build
-WORKDIR /app
-COPY package.json package-lock.json .npmrc tsconfig.json ./
-RUN npm ci --ignore-scripts
-COPY src src
-COPY plugins plugins
-COPY scripts/assets.mjs scripts/assets.mjs
-RUN npm run build
-
 FROM ${BASE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --ignore-scripts --omit=dev
+# pino-pretty is optional: a container's log is read by machines.
+RUN npm ci --ignore-scripts --omit=dev --omit=optional
+
+# Fetches the compiler and nothing else: an image needs no test tools. Types are checked by .ci/run.
+FROM dependencies AS build
+COPY tsconfig.json ./
+COPY scripts/build.mjs scripts/set-up.mjs scripts/assets.mjs scripts/tsconfig.run.json scripts/
+COPY src src
+COPY plugins plugins
+RUN node scripts/build.mjs --to-run
 
 FROM ${BASE} AS init
 # hadolint ignore=DL3008

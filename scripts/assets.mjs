@@ -12,5 +12,5 @@ for (const folder of ['src', 'plugins', 'examples'].filter(path => existsSync(pa
 
 // `npx tidings` in this folder runs the file itself.
 chmodSync('dist/src/cli.js', 0o755)
-// When the last whole build was; see isBuilt() in set-up.mjs.
-writeFileSync('dist/.built', '')
+// When the build that this ends was made; see isBuiltSince() in set-up.mjs.
+writeFileSync(`dist/${process.argv[2]}`, '')

@@ -57,6 +57,8 @@ async function checkPages() {
     }
     await stopAll()
   }
+  // `npm start` compiles only what the gateway runs on: what the pages show of TypeScript is compiled, and its types checked, by this.
+  await checkBlock({ text: 'npm run build' }, ports, 'TypeScript of the pages')
 }
 
 function pageNames() {

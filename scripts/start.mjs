@@ -1,13 +1,16 @@
-// npm start: everything a fresh clone needs, then the gateway, configured by environment variables.
+// npm start: what a fresh clone needs to run, then the gateway, configured by environment variables.
 // On an installed and built tree it starts at once. Plain Node, no dependencies: it is what installs them.
-import { prepare } from './set-up.mjs'
+import { checkNode, prepareToRun, say, wantedNode } from './set-up.mjs'
 
 try {
-  prepare()
+  checkNode()
+  say(`Node ${process.versions.node} will do (${wantedNode()} or later)`)
+  prepareToRun()
 } catch (error) {
   console.error(error.message)
   process.exit(1)
 }
+say('starting the gateway')
 // In this process, so that signals reach the gateway at once and its exit code is the command's.
 const { main } = await import('../dist/src/server.js')
 await main()

@@ -8,10 +8,10 @@ import type { Config } from './config/config.js'
 // then three, then seven. As many as the kernel lets it be: net.core.somaxconn.
 const LISTEN_BACKLOG = 65_535
 
-// A line a connection, each with a system call of its own, would be an eighth of a storm's work. So lines are written many at
-// once, after half a second at the latest, by another thread, and all of them before the process exits. When nobody takes them, they are
-// dropped past 16 MiB.
-const LOG = { sync: false, minLength: 8_192, periodicFlush: 500, maxLength: 16 * 1_048_576 }
+// npm hands on a signal that its whole group has been sent: Ctrl-C, or a supervisor's SIGTERM. Such a second one ends no drain.
+const NPM_REPEATS_MS = 500
+
+const STOPS = ['SIGTERM', 'SIGINT'] as const
 
 /**
  * Runs the gateway until a signal ends it: SIGTERM and SIGINT drain and exit 0, a second one exits at once.
@@ -28,8 +28,9 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const { readConfig } = await import('./config/check.js')
   const { isOpen } = await import('./config/rules.js')
   const config = readConfig(env)
-  const { default: pino } = await import('pino')
-  const app = await buildApp(config, pino.destination(LOG))
+  const { openLog } = await import('./terminal.js')
+  const log = await openLog()
+  const app = await buildApp(config, log.destination)
   const admin = config.adminPort === undefined ? null : await buildAdminApp(app, config)
   if (isOpen(config)) {
     app.log.warn(
@@ -37,7 +38,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
       'open: no credentials are configured, anybody on this machine is whoever they say',
     )
   }
-  await closeOnSignals(app, config)
+  await closeOnSignals(app, config, env.npm_lifecycle_event === undefined ? 0 : NPM_REPEATS_MS)
   process.off('SIGTERM', stopEarly).off('SIGINT', stopEarly)
   await reloadCertificate(app, config)
   await app.listen({ host: config.host, port: config.port, backlog: LISTEN_BACKLOG })
@@ -47,6 +48,9 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const url = `${scheme}://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/`
   const adminPort = admin === null ? undefined : portOf(admin)
   app.log.info({ host: config.host, port, adminPort, adapter: config.adapter, url }, 'gateway listening')
+  // Only the open gateway has a page at this address.
+  if (['info', 'debug', 'trace'].includes(config.logLevel))
+    log.announce(isOpen(config) ? `Open ${url} in a browser` : `Listening at ${url}`)
 }
 
 /** `serve` for whoever started the process: what keeps it from starting goes to stderr, in words, and the exit code is 1. */
@@ -54,29 +58,60 @@ export async function main(): Promise<void> {
   try {
     await serve(process.env)
   } catch (error) {
-    const isMistake = error instanceof Error && 'code' in error && error.code === 'TIDINGS_INVALID_CONFIG'
-    process.stderr.write(`${isMistake ? `the configuration is not usable:\n${error.message}` : String(error)}\n`)
+    process.stderr.write(`${inWords(error, process.env)}\n`)
     process.exit(1)
   }
 }
 
-async function closeOnSignals(app: FastifyInstance, config: Config): Promise<void> {
+function inWords(error: unknown, env: NodeJS.ProcessEnv): string {
+  if (!(error instanceof Error)) return String(error)
+  // A system error of listen() has these; any other has none of them.
+  const { code, syscall, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
+  if (code === 'TIDINGS_INVALID_CONFIG') return `the configuration is not usable:\n${error.message}`
+  if (syscall !== 'listen') return String(error)
+  const variable = env.ADMIN_PORT === `${port}` ? 'ADMIN_PORT' : 'PORT'
+  const mends: Record<string, string> = {
+    EADDRINUSE: `another program listens there. Choose another port with ${variable}, or end that program`,
+    EACCES: `this user may not. Choose a port above 1023 with ${variable}`,
+    EADDRNOTAVAIL: 'this machine has no such address. HOST must be an address of this machine',
+  }
+  const mend = mends[code ?? '']
+  return `${variable} ${port} of ${address} cannot be opened (${error.message})${mend === undefined ? '' : `: ${mend}`}`
+}
+
+async function closeOnSignals(app: FastifyInstance, config: Config, repeatsMs: number): Promise<void> {
   const { default: closeWithGrace } = await import('close-with-grace')
   const { drainDelayMs, drainWindowMs } = config
   // A drain takes as long as it is configured to; the margin is for the last bytes, the last answers and the bus.
   const limitMs = drainDelayMs + drainWindowMs + 10_000
   // SIGHUP renews the certificate; without one it is a terminal that hangs up.
-  const skip: 'SIGHUP'[] = config.tlsCert === undefined ? [] : ['SIGHUP']
-  closeWithGrace({ delay: limitMs, logger: app.log, skip }, async ({ err, signal }) => {
+  const renews: 'SIGHUP'[] = config.tlsCert === undefined ? [] : ['SIGHUP']
+  let first: { signal: string | undefined; at: number } | undefined
+  const options = { delay: limitMs, logger: app.log, skip: [...STOPS, ...renews] }
+  const grace = closeWithGrace(options, async ({ err, signal }) => {
+    first ??= { signal, at: performance.now() }
     if (err) app.log.error({ err }, 'closing after an error')
     else {
-      app.log.info({ signal, drainDelayMs, drainWindowMs, connections: app.tidings.connections.size }, 'draining')
+      const connections = app.tidings.connections.size
+      app.log.info({ signal: first.signal, drainDelayMs, drainWindowMs, connections }, 'draining')
       app.tidings.announceShutdown()
       await delay(drainDelayMs)
       await app.tidings.drain(drainWindowMs)
     }
     await app.close()
   })
+  // On for good: between two listeners the kernel would end the process.
+  for (const stop of STOPS) {
+    process.on(stop, signal => {
+      if (first === undefined) {
+        first = { signal, at: performance.now() }
+        void grace.close()
+      } else if (performance.now() - first.at >= repeatsMs) {
+        app.log.error(`second ${signal}, exiting`)
+        process.exit(1)
+      }
+    })
+  }
 }
 
 async function reloadCertificate(app: FastifyInstance, config: Config): Promise<void> {
