@@ -1,4 +1,4 @@
-// What a fresh clone needs before anything of it can run. Plain Node, no dependencies: it is what installs them.
+// Makes a fresh clone runnable. Plain Node without packages, because this installs them.
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -9,8 +9,8 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SOURCES = ['src', 'plugins', 'test', 'examples', 'package.json', 'package-lock.json', 'tsconfig.json']
 
 /**
- * Makes the tree runnable: packages installed, sources compiled. Does nothing, in a few milliseconds, when it is that already.
- * @throws Error  when Node is too old, or a step fails; says what to do
+ * Makes the tree runnable: packages installed, sources compiled. If it is runnable already, this takes a few milliseconds.
+ * @throws Error  Node is too old, or a step fails; the message says what to do
  */
 export function prepare() {
   checkNode()
@@ -20,7 +20,7 @@ export function prepare() {
   build()
 }
 
-/** Makes node_modules what package-lock.json says. Does nothing, in a few milliseconds, when it is that already. */
+/** Installs the packages of package-lock.json. If node_modules has them already, this takes a few milliseconds. */
 export function installPackages() {
   if (!isInstalled()) run('npm', ['ci', '--no-audit', '--no-fund'])
 }
@@ -31,8 +31,8 @@ export function build() {
 }
 
 /**
- * Resolves with how a Redis can be had: 'redis-server' (on PATH, installed if need be) or 'docker'.
- * @throws Error  when there is no way, saying how to get one
+ * The way to start a Redis: 'redis-server' (on PATH, installed if need be) or 'docker'.
+ * @throws Error  there is neither; the message says how to get one
  */
 export function ensureRedis() {
   if (find('redis-server')) return 'redis-server'
@@ -52,14 +52,14 @@ export function ensureRedis() {
   )
 }
 
-/** Runs a command in the project's folder, its output shown. @throws Error  when it fails */
+/** Runs a command in the project's folder and shows its output. @throws Error  it fails */
 export function run(command, args) {
   const { status, signal, error } = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit' })
   if (status !== 0)
     throw new Error(`'${[command, ...args].join(' ')}' failed: ${error ?? signal ?? `exit code ${status}`}`)
 }
 
-/** The full path of a command on PATH (or in the places where Debian keeps daemons), undefined when there is none. */
+/** The full path of a command on PATH (or where Debian keeps daemons); undefined if there is none. */
 export function find(name) {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
   return folders.map(folder => join(folder, name)).find(isExecutable)
@@ -90,7 +90,7 @@ function checkNode() {
   )
 }
 
-// By time: the last step of a whole build leaves a mark.
+// Compares times: the last step of a whole build leaves a mark.
 function isBuilt() {
   const builtAt = statSync(join(ROOT, 'dist', '.built'), { throwIfNoEntry: false })?.mtimeMs
   return builtAt !== undefined && SOURCES.every(path => newestIn(join(ROOT, path)) <= builtAt)
@@ -102,7 +102,7 @@ function newestIn(path) {
   return Math.max(stats.mtimeMs, ...readdirSync(path).map(name => newestIn(join(path, name))))
 }
 
-// By content: the files' times say nothing after a clone, a checkout or a restored cache.
+// Compares contents: the files' times say nothing after a clone, a checkout or a restored cache.
 function isInstalled() {
   const wanted = packagesIn('package-lock.json')
   const present = packagesIn(join('node_modules', '.package-lock.json'))

@@ -1,5 +1,5 @@
-// npm start: everything a fresh clone needs, then the gateway, configured by environment variables.
-// On an installed and built tree it starts at once. Plain Node, no dependencies: it is what installs them.
+// npm start: sets a fresh clone up, then runs the gateway, configured by environment variables. An installed and built tree starts at
+// once. Plain Node without packages, because this installs them.
 import { prepare } from './set-up.mjs'
 
 try {
@@ -8,6 +8,6 @@ try {
   console.error(error.message)
   process.exit(1)
 }
-// In this process, so that signals reach the gateway at once and its exit code is the command's.
+// In this process, so that signals reach the gateway at once and its exit code becomes the command's.
 const { main } = await import('../dist/src/server.js')
 await main()
