@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import * as declared from '../../src/errors.js'
@@ -74,19 +74,4 @@ t.test('an error without its facts is refused, and told what it lacks', async t 
   t.match(await problemsOf(WHOLE.replace('publish, call', 'publish, home')), 'TooLong has "@met home": it is of stream')
   const twin = WHOLE.replace('TooLong', 'FarTooLong').replace('@retry never', '@retry same key')
   t.match(await problemsOf(WHOLE + twin), 'FarTooLong and TooLong share a code but not their retry')
-})
-
-t.test('every link of the page leads to a heading that is there', async t => {
-  for (const [, path = '', anchor = ''] of page.matchAll(/\]\(([^)#]*)#([^)]+)\)/g)) {
-    const file = new URL(path === '' ? 'docs/errors.md' : `docs/${path}`, ROOT)
-    if (!t.ok(existsSync(file), path)) continue
-    const headings = [...readFileSync(file, 'utf8').matchAll(/^#+ (.+)$/gm)].map(match => match[1]!)
-    const anchors = headings.map(heading =>
-      heading
-        .toLowerCase()
-        .replaceAll(' ', '-')
-        .replaceAll(/[^a-z0-9_-]/g, ''),
-    )
-    t.ok(anchors.includes(anchor), `${path}#${anchor}`)
-  }
 })
