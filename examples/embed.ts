@@ -1,6 +1,6 @@
-// Tidings inside an application of your own: it keeps its users, its routes and its server, and gets streams.
+// Tidings inside your own application, which keeps its users, its routes and its server, and gets streams.
 //   node dist/examples/embed.js              one process
-//   REDIS_URL=redis://127.0.0.1:6379 ...     many, and workers beside them (examples/worker.ts)
+//   REDIS_URL=redis://127.0.0.1:6379 ...     many processes, and workers beside them (examples/worker.ts)
 import { readFileSync } from 'node:fs'
 import Fastify, { type FastifyRequest } from 'fastify'
 import { tidings } from 'tidings'
@@ -13,7 +13,7 @@ const app = Fastify({ logger: { level: 'warn' }, forceCloseConnections: true })
 await app.register(tidings, {
   ...(REDIS_URL ? { adapter: 'redis', redisUrl: REDIS_URL } : {}),
   prefix: '/live',
-  // This application publishes from its own code; the outside only reads.
+  // Only this application's own code publishes; clients only read.
   without: ['publish'],
   authenticate: request => {
     const name = nameOf(request)
@@ -23,7 +23,7 @@ await app.register(tidings, {
 
 app.get('/', async (_, reply) => reply.type('text/html').send(PAGE))
 
-// Stands for a real login: whoever types a name is that user.
+// In place of a real login: a visitor who types a name is that user.
 app.post<{ Params: { name: string } }>('/login/:name', async ({ params }, reply) =>
   reply.header('set-cookie', `name=${encodeURIComponent(params.name)}; Path=/; HttpOnly; SameSite=Strict`).send({}),
 )
@@ -36,10 +36,10 @@ app.post('/jobs', async (request, reply) => {
   return reply.code(202).send({ jobId })
 })
 
-/** Reaches every tab of this user, on whichever replica it is connected. */
+/** Reaches every tab of this user, on every replica. */
 async function work(name: string, jobId: string): Promise<void> {
   for (const percent of [25, 50, 75]) {
-    // Only the newest matters: no history for these.
+    // Only the newest progress matters, so it takes no history.
     await app.tidings.emit(name, { type: 'job.progress', data: { jobId, percent }, ephemeral: true })
     await new Promise(resolve => setTimeout(resolve, 300))
   }

@@ -1,4 +1,4 @@
-// A worker without a gateway of its own: it publishes straight through Redis, with the ids and errors of the gateway.
+// A worker without a gateway: it publishes straight through Redis, and gets the ids and errors that the gateway gives.
 //   REDIS_URL=redis://127.0.0.1:6379 node dist/examples/worker.js ada report-7
 import { createEmitter } from 'tidings/emitter'
 
@@ -12,7 +12,7 @@ if (REDIS_URL === undefined || userId === undefined || jobId === undefined) {
 const emitter = createEmitter({
   redisUrl: REDIS_URL,
   ...(REDIS_PREFIX ? { prefix: REDIS_PREFIX } : {}),
-  // A Redis that fails over is away for seconds: keep trying that long. Nothing is published twice by it.
+  // A failover of Redis takes seconds. Trying for so long publishes no event twice.
   retryForMs: 15_000,
   onTrouble: error => console.error(`Redis: ${error.message}`),
 })
@@ -21,7 +21,7 @@ try {
   for (const percent of [50, 100]) {
     await emitter.emit(userId, { type: 'job.progress', data: { jobId, percent }, ephemeral: true })
   }
-  // The key: a worker that crashed and runs again does not tell it twice.
+  // With a key, a worker that crashed and runs again within 5 minutes does not publish the event twice.
   const { id } = await emitter.emit(userId, { type: 'job.complete', data: { jobId }, key: `complete-${jobId}` })
   console.log(id)
 } finally {

@@ -1,4 +1,4 @@
-// Builds what is missing, installs the bench's own dependencies, and runs it: `npm run bench -- --help`.
+// npm run bench: installs and builds what is missing, the bench's own packages too, then runs the bench (`npm run bench -- --help`).
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

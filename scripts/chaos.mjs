@@ -1,4 +1,4 @@
-// npm run chaos: what a fresh clone needs, then the chaos run. test/chaos/README.md says what it proves.
+// npm run chaos: sets a fresh clone up, then runs test/chaos. test/chaos/README.md says what the run proves.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { build, ensureRedis, installPackages, ROOT } from './set-up.mjs'

@@ -1,4 +1,4 @@
-// npm run dev: the gateway, compiled and started again whenever a source changes. Ctrl-C ends both halves.
+// npm run dev: compiles and restarts the gateway whenever a source changes. Ctrl-C ends both halves.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { prepare, ROOT } from './set-up.mjs'
@@ -19,7 +19,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => end(signal)
 
 function start(args) {
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' })
-  // One half without the other would look like it works.
+  // One half without the other would only seem to work.
   child.once('exit', code => {
     process.exitCode ||= code ?? 0
     end('SIGTERM')

@@ -1,6 +1,6 @@
-// npm run fuzz: builds, then sends 100,000 random and mutated requests to a gateway of its own.
+// npm run fuzz: builds, then sends 100,000 random and mutated requests to a gateway that it starts.
 //   npm run fuzz
-//   npm run fuzz -- --requests 5000 --seed 7      again what a run with this seed sent
+//   npm run fuzz -- --requests 5000 --seed 7      the requests of the run with this seed
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { build, installPackages, ROOT } from './set-up.mjs'

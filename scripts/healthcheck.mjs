@@ -1,4 +1,4 @@
-// The image's HEALTHCHECK: exits 0 when /livez answers 200. TLS covers PORT only, never ADMIN_PORT.
+// The image's HEALTHCHECK: exits 0 when /livez answers 200. TLS is on PORT only, never on ADMIN_PORT.
 import http from 'node:http'
 import https from 'node:https'
 
@@ -9,7 +9,7 @@ const options = {
   port: ADMIN_PORT || PORT,
   path: '/livez',
   timeout: 2_500,
-  // The certificate names the public host, and this asks the process beside it.
+  // The certificate names the public host, and this request goes to 127.0.0.1.
   rejectUnauthorized: false,
 }
 const request = (isTls ? https : http).get(options, response => process.exit(response.statusCode === 200 ? 0 : 1))

@@ -1,12 +1,12 @@
 // Simulates a day of the chart's autoscaler twice: behind a balancer that spreads new streams evenly (kube-proxy), and behind one that
-// gives them to the replica with the fewest. Writes docs/hpa-simulation.svg; exits 1 when a stream was turned away.
+// picks the replica with the fewest. Writes docs/hpa-simulation.svg, and exits 1 if a stream was turned away.
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { draw } from './hpa/picture.mjs'
 import { DAY_S, simulate } from './hpa/simulate.mjs'
 
 const MAX_CONNECTIONS = 10_000
-// Hours of the day: a rolling update at the peak, and a node lost with a third of the replicas.
+// A rolling update at the afternoon peak, and the loss of a node with a third of the replicas in the evening.
 const events = { deployAtS: 14.5 * 3_600, nodeLossAtS: 19.5 * 3_600 }
 
 const runs = [
@@ -25,7 +25,7 @@ const picture = draw(runs, { ...events, maxConnections: MAX_CONNECTIONS, dayS: D
 writeFileSync(fileURLToPath(new URL('../docs/hpa-simulation.svg', import.meta.url)), picture)
 process.exitCode = runs.some(({ turnedAway }) => turnedAway > 0) ? 1 : 0
 
-/** People online: quiet nights, a steep morning, an afternoon and an evening peak. */
+/** Readers online: quiet nights, a steep morning, an afternoon and an evening peak. */
 function demand(t) {
   const hour = t / 3_600
   const hill = (middle, width, height) => height * Math.exp(-(((hour - middle) / width) ** 2))

@@ -1,11 +1,11 @@
-// Does what the README and the pages in docs/ say, in order, on a fresh clone of this tree: every ```sh block, with ports of its
-// own. The README comes first, and makes the clone. What stands in the comments before a block:
-//   background: TEXT   it does not return: it runs until the next ## heading, and TEXT in its output says that it is up
-//   prints: TEXT       its output holds TEXT
-//   shows: TEXT        afterwards TEXT comes up in the output of something in the background
-//   needs: COMMAND     without it the block is skipped, aloud
-//   run by: FILE       not run here: FILE runs these commands, which is checked
-//   file: PATH         (```ts) is compiled with the rest of the copy
+// Runs the commands of the README and of the pages in docs/ in order, on a fresh clone of this tree: every ```sh block, with free
+// ports in place of theirs. The README comes first, and makes the clone. The comments before a block may say:
+//   background: TEXT   the block does not return: it runs until the next ## heading, and is up when TEXT is in its output
+//   prints: TEXT       its output must hold TEXT
+//   shows: TEXT        afterwards TEXT must come in the output of a background block
+//   needs: COMMAND     without that command the block is skipped, with a line that says so
+//   run by: FILE       not run here: FILE must hold these commands
+//   file: PATH         a ```ts block, compiled as PATH with the rest of the copy
 import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -116,7 +116,7 @@ function checkElsewhere({ text, 'run by': file }) {
   }
 }
 
-/** Headings, and code blocks with what the comments before them say. */
+/** Headings, and code blocks with their comments. */
 function readParts(markdown) {
   const parts = []
   let notes = {}
@@ -135,7 +135,7 @@ function readParts(markdown) {
   return parts
 }
 
-// What git knows and what it would take in: also before it is committed.
+// Tracked files, and those that git would add: so the check works before a commit.
 function copyTree() {
   const args = ['ls-files', '--cached', '--others', '--exclude-standard', '-z']
   const { stdout, status } = spawnSync('git', args, { cwd: ROOT, encoding: 'utf8', maxBuffer: 1e8 })
@@ -164,9 +164,9 @@ function withPorts(text, ports) {
 function start(text, ports) {
   const env = { ...process.env, PORT: ports.get('3000'), TIDINGS_URL: `http://127.0.0.1:${ports.get('3000')}` }
   for (const name of ['HOST', 'ADMIN_PORT', 'SSE_ADAPTER', 'REDIS_URL', 'REDIS_PREFIX', 'TIDINGS_KEY']) delete env[name]
-  // A group of its own, so that everything a command starts ends with it.
+  // A process group of its own, so that every process that a command starts ends with it.
   const child = spawn('bash', ['-euo', 'pipefail', '-c', text.replaceAll(ORIGIN_PLACE, origin)], {
-    // Until the README has made the clone there is nothing to be in.
+    // The README makes the clone; until then its folder does not exist.
     cwd: existsSync(folder) ? folder : outside,
     env,
     detached: true,

@@ -1,4 +1,4 @@
-// npm test: everything a fresh clone needs, then the tests, then one last line `N passed, N failed`.
+// npm test: sets a fresh clone up, runs the tests, and ends with one line `N passed, N failed`.
 //   npm test                                    every test but those of test/browser, which need a Chromium
 //   npm test -- test/unit/cursor.test.ts        these files or folders
 //   npm test -- --bail test/cluster             options go to tap
@@ -24,7 +24,7 @@ async function main(args) {
   return code || (isEmpty ? 1 : 0)
 }
 
-/** By their sources, so that a compiled test whose source is gone does not run. */
+/** Finds tests by their sources, so that a compiled test whose source is gone does not run. */
 function chooseFiles(wanted) {
   const sources = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
     .map(file => join('test', file))
@@ -64,7 +64,7 @@ function runTap(args) {
   })
 }
 
-/** Prints a line for each test file, and of one that failed what failed in it. */
+/** Prints a line for each test file, and the failures of a file that failed. */
 class Report {
   #inside = []
   #showsMore = false
@@ -94,7 +94,7 @@ function failures(lines) {
   const isHeading = line => line?.trimStart().startsWith('# Subtest:')
   let listDepth
   const kept = lines.filter(line => {
-    // What was still open at a timeout is listed over hundreds of lines.
+    // tap lists everything that was still open at a timeout, over hundreds of lines.
     if (/^\s*(requests|handles):$/.test(line)) listDepth = depth(line)
     else if (listDepth !== undefined && depth(line) <= listDepth) listDepth = undefined
     return listDepth === undefined && !/^\s*(ok \d|1\.\.\d|# time=|$)/.test(line)

@@ -1,5 +1,5 @@
-// Renders the chart with the real helm over a matrix of values, holds every document against Kubernetes' and the operators' own
-// schemas, shows that bad values are refused, and lints the Dockerfile. `--write` renews the table in the chart's README.
+// Renders the chart with the real helm over a matrix of values, checks every document by the schemas of Kubernetes and the operators,
+// shows that bad values are refused, and lints the Dockerfile. `--write` renews the table in the chart's README.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

@@ -1,6 +1,6 @@
-// What no schema says: that the documents of one rendering fit together and keep the chart's promises.
+// Checks that no schema can make: the documents of one rendering fit together and keep the chart's promises.
 
-/** What is wrong with the documents as a whole, each a sentence. */
+/** The mistakes of the documents as a whole, one sentence each. */
 export function findContradictions(documents) {
   const wrong = []
   const expect = (holds, sentence) => {
@@ -68,7 +68,7 @@ export function findContradictions(documents) {
   return wrong
 }
 
-/** What the restricted Pod Security Standard would refuse, and a token that nobody needs. */
+/** Everything that the restricted Pod Security Standard would refuse, and a token that no pod needs. */
 function findUnrestricted(spec) {
   const wrong = []
   if (spec.automountServiceAccountToken !== false) wrong.push('a service account token is mounted')

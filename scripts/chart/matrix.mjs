@@ -1,4 +1,4 @@
-// What the chart is rendered with: values that must give valid documents, and values that must be refused with this message.
+// The values that the chart is rendered with: those that must give valid documents, and those that it must refuse with this message.
 
 const base = ['--set', 'secret.redisUrl=redis://redis:6379', '--set', 'secret.apiKeys=jobs=0123456789abcdef']
 const set = (...pairs) => pairs.flatMap(pair => ['--set', pair])

@@ -1,9 +1,9 @@
 import { parser } from '@prometheus-io/lezer-promql'
 
-/** What Prometheus' own grammar finds wrong with an expression. */
+/** The mistakes that Prometheus' own grammar finds in an expression. */
 export function findPromqlErrors(expression) {
   const wrong = []
-  // Grafana puts a duration where this name stands.
+  // Grafana replaces this name by a duration.
   const text = expression.replaceAll('$__rate_interval', '1m')
   parser.parse(text).iterate({
     enter: node => {

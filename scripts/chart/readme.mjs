@@ -5,7 +5,7 @@ import { parse } from 'yaml'
 const START = '<!-- values: made from values.yaml and values.schema.json by scripts/chart/check.mjs --write -->'
 const END = '<!-- /values -->'
 
-/** The chart's README with its table of values as values.yaml and values.schema.json have it now. */
+/** The chart's README with its table of values made anew from values.yaml and values.schema.json. */
 export function withValuesTable(chart) {
   const readme = readFileSync(join(chart, 'README.md'), 'utf8')
   const before = readme.slice(0, readme.indexOf(START) + START.length)
@@ -37,7 +37,7 @@ function valuesTable(chart) {
   return rows.join('\n')
 }
 
-/** Every leaf: what the schema knows together with what values.yaml sets. */
+/** Every leaf, with its schema and its value in values.yaml. */
 function* walk(chart) {
   const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8'))
   yield* walkObject(schema, parse(readFileSync(join(chart, 'values.yaml'), 'utf8')), '')

@@ -11,8 +11,8 @@ const CRDS = {
 }
 
 /**
- * A function that says what is wrong with a document, strictly: an unknown field is wrong too. It throws for a kind that
- * none of the modules knows. `kubernetes` is the directory of one Kubernetes release, `dirs` holds those of the operators.
+ * A function that lists the mistakes of a document; an unknown field is one too. It throws for a kind that none of the modules
+ * knows. `kubernetes` is the directory of one Kubernetes release, `dirs` has those of the operators.
  */
 export function loadSchemas(kubernetes, dirs) {
   const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: false, code: { regExp: goRegExp } })
@@ -46,7 +46,7 @@ export function loadSchemas(kubernetes, dirs) {
   }
 }
 
-/** What Compose's own schema finds wrong with a compose file; `directory` is that of the compose-go module. */
+/** The mistakes that Compose's own schema finds in a compose file; `directory` is that of the compose-go module. */
 export function findComposeErrors(text, directory) {
   const schema = JSON.parse(readFileSync(join(directory, 'schema/compose-spec.json'), 'utf8'))
   const validate = new Ajv2020({ strict: false, allErrors: true, validateFormats: false }).compile(schema)
@@ -72,7 +72,7 @@ function keyOf(group, version, kind) {
   return `${group}/${version}/${kind}`
 }
 
-/** Makes unknown fields wrong, and numbers-or-strings what they are. */
+/** Makes unknown fields mistakes, and gives fields that are numbers or strings both types. */
 function closeObjects(schema) {
   if (schema['x-kubernetes-int-or-string']) {
     delete schema.anyOf

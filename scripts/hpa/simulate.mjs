@@ -1,6 +1,6 @@
-// The HorizontalPodAutoscaler's arithmetic, the chart's behavior, and readers that come back.
-//   desired = ceil(ready x average / target), left alone within 10 %; up at once, doubling or by 4 at most in 30 s;
-//   down to the highest desire of the last 600 s, by one pod in 180 s.
+// The HorizontalPodAutoscaler's arithmetic, the chart's scaling rules, and readers that come back.
+//   desired = ceil(ready x average / target), ignored within 10 %; up at once, in 30 s by doubling or by 4 at most;
+//   down to the highest desired number of the last 600 s, by one pod in 180 s.
 
 export const DAY_S = 86_400
 const STEP_S = 5
@@ -18,13 +18,13 @@ const DRAIN_WINDOW_S = 20
 const MAX_AGE_S = 3_600
 const RETRY_S = 3
 
-/** A day in steps of 5 s; a sample a minute. `demand(t)` is how many readers want a stream. */
+/** A day in steps of 5 s, with one sample a minute. `demand(t)` is the number of readers that want a stream. */
 export function simulate({ balancer, target, maxConnections, demand, deployAtS, nodeLossAtS }) {
   const autoscaler = new Autoscaler(target)
   const samples = []
   let pods = Array.from({ length: autoscaler.wanted }, () => new Pod(-POD_START_S, demand(0) / autoscaler.wanted))
   let update = null
-  // Readers without a stream: new ones, those told to come back, and those that were cut.
+  // Readers without a stream: new readers, readers that were told to come back, and readers that were cut.
   let coming = 0
   let turnedAway = 0
 
@@ -90,7 +90,7 @@ class Pod {
     return given
   }
 
-  /** After its delay, ends its streams spread over the window. */
+  /** Ends the pod's streams after the delay, spread over the window. */
   drain(t) {
     const left = this.goesAt + DRAIN_DELAY_S + DRAIN_WINDOW_S - t
     if (t < this.goesAt + DRAIN_DELAY_S) return 0
