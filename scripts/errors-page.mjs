@@ -1,10 +1,10 @@
-// Makes what docs/errors.md says of each error from src/errors.ts and its comments. Without --write it only says whether they differ.
+// Makes what docs/errors.md says of each error from src/errors.ts and src/failures.ts and their comments. Without --write it only says whether they differ.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { STATUS_CODES } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
-const SOURCE = new URL('../src/errors.ts', import.meta.url)
+const SOURCES = ['src/errors.ts', 'src/failures.ts']
 const PAGE = new URL('../docs/errors.md', import.meta.url)
 
 const RETRY = ['never', 'after Retry-After', 'same key']
@@ -15,30 +15,32 @@ const IN_THE_STREAM = [429, 503]
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const page = readFileSync(PAGE, 'utf8')
-  const wanted = withErrors(page, readErrors(readFileSync(SOURCE, 'utf8')))
+  const wanted = withErrors(page, readErrors(SOURCES.map(read)))
   if (process.argv.includes('--write')) {
     writeFileSync(PAGE, wanted)
   } else if (wanted !== page) {
-    console.error('docs/errors.md differs from src/errors.ts: node scripts/errors-page.mjs --write')
+    console.error('docs/errors.md differs from src/errors.ts and src/failures.ts: node scripts/errors-page.mjs --write')
     process.exitCode = 1
   }
 }
 
 /**
- * Every error of a source like src/errors.ts: `{ name, code, status, message, cause, mend, retry, met, also }`.
+ * Every error of sources like src/errors.ts: `{ name, code, status, message, cause, mend, retry, met, also }`.
  * @throws Error  lists everything that an error's comment lacks
  */
-export function readErrors(source) {
-  const file = ts.createSourceFile('errors.ts', source, ts.ScriptTarget.Latest, true)
+export function readErrors(sources) {
+  const files = sources.map(source => ts.createSourceFile('errors.ts', source, ts.ScriptTarget.Latest, true))
   const problems = []
-  const errors = file.statements.flatMap(declared).map(each => ({ ...each, ...readComment(each, problems) }))
+  const errors = files
+    .flatMap(({ statements }) => statements.flatMap(declared))
+    .map(each => ({ ...each, ...readComment(each, problems) }))
   for (const each of errors) {
     const first = errors.find(other => other.code === each.code)
     for (const fact of ['status', 'retry']) {
       if (each[fact] !== first[fact]) problems.push(`${each.name} and ${first.name} share a code but not their ${fact}`)
     }
   }
-  if (problems.length > 0) throw new Error(problems.map(problem => `src/errors.ts: ${problem}`).join('\n'))
+  if (problems.length > 0) throw new Error(problems.join('\n'))
   return errors
 }
 
@@ -105,14 +107,14 @@ function readComment({ node, name }, problems) {
   const cause = plain(ts.getTextOfJSDocComment(comment?.comment))
   if (cause === '') problems.push(`${name} needs a comment that says its cause`)
   const mend = one('mend', 'what its reader changes')
-  const retry = one('retry', RETRY.join(', or '))
+  const said = one('retry', `${RETRY.join(', or ')}; in brackets where it is met: ${MET.join(', ')}`)
+  const [, retry = said, places = ''] = /^(.+?) \((.*)\)$/.exec(said) ?? []
   if (retry !== '' && !RETRY.includes(retry))
     problems.push(`${name} has "@retry ${retry}": it is ${RETRY.join(', or ')}`)
-  const met = one('met', `where it comes, of ${MET.join(', ')}`)
-    .split(/,\s*/)
-    .filter(Boolean)
+  const met = places.split(/,\s*/).filter(Boolean)
+  if (said !== '' && met.length === 0) problems.push(`${name} has "@retry ${said}" without places: (${MET.join(', ')})`)
   for (const where of met.filter(each => !MET.includes(each))) {
-    problems.push(`${name} has "@met ${where}": it is of ${MET.join(', ')}`)
+    problems.push(`${name} is met at "${where}": it is one of ${MET.join(', ')}`)
   }
   const also = texts('also').map(text => {
     const [, status, when] = /^(\d\d\d|[45]xx) (.+)$/.exec(text) ?? []
@@ -121,6 +123,10 @@ function readComment({ node, name }, problems) {
     return { status, when }
   })
   return { cause, mend, retry, met, also }
+}
+
+function read(path) {
+  return readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 }
 
 function plain(text = '') {

@@ -1,20 +1,14 @@
 import createError from '@fastify/error'
 
-// Every error Tidings raises on purpose: code, message and HTTP status. A message names the value, the place and
-// what is allowed, because it is the only documentation its reader has open. Bodies of 5xx say nothing internal.
-//
-// docs/errors.md is made from the comments here (scripts/errors-page.mjs --write), and a test fails without them:
-//   the text  the cause, for the one who reads the answer
-//   @mend     what to change
-//   @retry    never, after Retry-After, or same key
-//   @met      where: stream, publish, access (routes), other (requests), call (thrown by emit() and the like), start
-//   @also     another status than the one below, and when
+// Every mistake of a caller: code, message, HTTP status. What is broken here or behind is in failures.ts. A message names the value,
+// the place and what is allowed: it is the only documentation its reader has open. docs/errors.md is made from the comments
+// (scripts/errors-page.mjs --write), and a test fails without them: the text is the cause; @mend what to change; @retry never, after
+// Retry-After, or same key, and in brackets where it is met (call: emit() and the like; other: any request); @also another status.
 
 /**
  * A room is neither `*` nor 1-200 of the characters that the message lists. `user:` without an id is refused too.
  * @mend Rename the room. A user's own room is `user:<id>`.
- * @retry never
- * @met stream, publish, call
+ * @retry never (stream, publish, call)
  */
 export const InvalidRoom = createError<[value: string, place: string]>(
   'TIDINGS_INVALID_ROOM',
@@ -26,8 +20,7 @@ export const InvalidRoom = createError<[value: string, place: string]>(
  * A user id cannot be part of the room `user:<id>`. The message names the place: path, body, `?user=`, `emit()`, or the
  * viewer that an embedding application's `authenticate` returned.
  * @mend Give users ids of the characters that the message lists; encode others.
- * @retry never
- * @met stream, publish, access, call
+ * @retry never (stream, publish, access, call)
  */
 export const InvalidUser = createError<[value: string, place: string]>(
   'TIDINGS_INVALID_USER',
@@ -39,8 +32,7 @@ export const InvalidUser = createError<[value: string, place: string]>(
  * An event type is empty, has over 128 characters, starts with `stream.`, or has a control character, a line
  * separator or half of a surrogate pair.
  * @mend Rename the event type.
- * @retry never
- * @met publish, call
+ * @retry never (publish, call)
  */
 export const InvalidType = createError<[value: string, place: string]>(
   'TIDINGS_INVALID_TYPE',
@@ -52,8 +44,7 @@ export const InvalidType = createError<[value: string, place: string]>(
  * An idempotency key is outside 1-200 printable ASCII characters. In a batch with the header `Idempotency-Key`, each item's
  * key is that header, `#` and the item's index: both together count.
  * @mend Shorten or encode the key; a hash of what it stands for will do.
- * @retry never
- * @met publish, call
+ * @retry never (publish, call)
  */
 export const InvalidKey = createError<[value: string, place: string]>(
   'TIDINGS_INVALID_KEY',
@@ -64,8 +55,7 @@ export const InvalidKey = createError<[value: string, place: string]>(
 /**
  * JSON cannot express the event's data: a function, a symbol, a BigInt or a cycle.
  * @mend Convert the data to plain values before you publish.
- * @retry never
- * @met call
+ * @retry never (call)
  */
 export const InvalidData = createError<[place: string, why: string]>(
   'TIDINGS_INVALID_DATA',
@@ -77,8 +67,7 @@ export const InvalidData = createError<[place: string, why: string]>(
  * A request body is not what the route takes: no JSON, an empty batch, an unknown or wrong member, or data with over 128
  * levels. The message names the member, item or line.
  * @mend Send what `/openapi.json` describes for the route.
- * @retry never
- * @met publish, access
+ * @retry never (publish, access)
  */
 export const InvalidBody = createError<[place: string, why: string]>('TIDINGS_INVALID_BODY', '%s: %s', 400)
 
@@ -86,8 +75,7 @@ export const InvalidBody = createError<[place: string, why: string]>('TIDINGS_IN
  * One item of a batch is wrong in a way that has no code of its own, such as `null` in place of an event. Any other mistake
  * in an item keeps its own code and status. Either message names the item. Nothing of the batch was published.
  * @mend Mend the named item, then send the whole batch.
- * @retry never
- * @met call
+ * @retry never (call)
  */
 export const InvalidItem = createError<[place: string, why: string]>(
   'TIDINGS_INVALID_ITEM',
@@ -98,8 +86,7 @@ export const InvalidItem = createError<[place: string, why: string]>(
 /**
  * A query parameter of `GET /v1/stream` is not what it takes: `rooms` was given twice, or `envelope` is no boolean.
  * @mend Send one comma-separated `rooms`, and `true` or `false` for `envelope`.
- * @retry never
- * @met stream
+ * @retry never (stream)
  */
 export const InvalidQuery = createError<[name: string, value: string, allowed: string]>(
   'TIDINGS_INVALID_QUERY',
@@ -113,16 +100,14 @@ export const InvalidQuery = createError<[name: string, value: string, allowed: s
  * @mend Read the message: it says which part. A stream needs a connection of its own and no body.
  * @also 414 a name in the path has over 256 characters
  * @also 4xx the application's `authenticate` or `authorize` threw an error with this status
- * @retry never
- * @met stream, publish, access, other
+ * @retry never (stream, publish, access, other)
  */
 export const InvalidRequest = createError<[why: string]>('TIDINGS_INVALID_REQUEST', '%s', 400)
 
 /**
  * A text in the place of a ticket cannot be one. The message does not quote it: it may be another secret.
  * @mend Put the ticket into the path as `POST /v1/tickets` answered it.
- * @retry never
- * @met access
+ * @retry never (access)
  */
 export const InvalidTicket = createError(
   'TIDINGS_INVALID_TICKET',
@@ -133,8 +118,7 @@ export const InvalidTicket = createError(
 /**
  * A stream asks for more rooms than one connection may follow.
  * @mend Ask for fewer rooms, publish to rooms that more events share, or raise `MAX_ROOMS_PER_CONNECTION`.
- * @retry never
- * @met stream
+ * @retry never (stream)
  */
 export const TooManyRooms = createError<[asked: number, allowed: number]>(
   'TIDINGS_TOO_MANY_ROOMS',
@@ -145,8 +129,7 @@ export const TooManyRooms = createError<[asked: number, allowed: number]>(
 /**
  * The JSON text of an event's data is over `MAX_EVENT_BYTES`.
  * @mend Publish a reference that the page fetches, or raise `MAX_EVENT_BYTES`.
- * @retry never
- * @met publish, call
+ * @retry never (publish, call)
  */
 export const EventTooLarge = createError<[place: string, bytes: number, allowed: number]>(
   'TIDINGS_EVENT_TOO_LARGE',
@@ -157,8 +140,7 @@ export const EventTooLarge = createError<[place: string, bytes: number, allowed:
 /**
  * A request body is over the route's limit: `MAX_EVENT_BYTES` and 4 KiB for one event, 8 MiB for a batch, 64 KiB for a ticket.
  * @mend Send smaller events, or a batch in parts.
- * @retry never
- * @met publish, access
+ * @retry never (publish, access)
  */
 export const BodyTooLarge = createError<[allowed: number]>(
   'TIDINGS_BODY_TOO_LARGE',
@@ -169,8 +151,7 @@ export const BodyTooLarge = createError<[allowed: number]>(
 /**
  * A batch has over 1,000 events. Nothing of it was published.
  * @mend Split the batch. Each part is published whole or not at all, but one part may be published without the others.
- * @retry never
- * @met publish, call
+ * @retry never (publish, call)
  */
 export const BatchTooLarge = createError<[items: number, allowed: number]>(
   'TIDINGS_BATCH_TOO_LARGE',
@@ -181,8 +162,7 @@ export const BatchTooLarge = createError<[items: number, allowed: number]>(
 /**
  * An NDJSON batch has over 10,000 lines, blank ones included. Nothing of it was published.
  * @mend Leave blank lines out, or split the batch.
- * @retry never
- * @met publish
+ * @retry never (publish)
  */
 export const TooManyLines = createError<[allowed: number]>(
   'TIDINGS_BATCH_TOO_LARGE',
@@ -193,8 +173,7 @@ export const TooManyLines = createError<[allowed: number]>(
 /**
  * An item of a batch is longer than `MAX_EVENT_BYTES` and 4 KiB together. Nothing of the batch was published.
  * @mend Shorten the named item, or raise `MAX_EVENT_BYTES`.
- * @retry never
- * @met publish
+ * @retry never (publish)
  */
 export const ItemTooLarge = createError<[place: string, allowed: number, dataAllowed: number]>(
   'TIDINGS_EVENT_TOO_LARGE',
@@ -205,8 +184,7 @@ export const ItemTooLarge = createError<[place: string, allowed: number, dataAll
 /**
  * The gateway's own server has no such route. Embedded, the application answers this itself.
  * @mend Compare method and path with `/openapi.json`.
- * @retry never
- * @met other
+ * @retry never (other)
  */
 export const NotFound = createError<[method: string, path: string, where: string]>(
   'TIDINGS_NOT_FOUND',
@@ -217,8 +195,7 @@ export const NotFound = createError<[method: string, path: string, where: string
 /**
  * The `Accept` header of a stream request does not take `text/event-stream`.
  * @mend Send `Accept: text/event-stream`, or no `Accept`.
- * @retry never
- * @met stream
+ * @retry never (stream)
  */
 export const NotAcceptable = createError<[accept: string]>(
   'TIDINGS_NOT_ACCEPTABLE',
@@ -229,8 +206,7 @@ export const NotAcceptable = createError<[accept: string]>(
 /**
  * A request body has a media type that the route does not take.
  * @mend Send `Content-Type: application/json`; `POST /v1/events` takes `application/x-ndjson` too.
- * @retry never
- * @met publish, access
+ * @retry never (publish, access)
  */
 export const UnsupportedMediaType = createError<[type: string, allowed: string]>(
   'TIDINGS_UNSUPPORTED_MEDIA_TYPE',
@@ -242,8 +218,7 @@ export const UnsupportedMediaType = createError<[type: string, allowed: string]>
  * The viewer may not follow a room that the stream asks for, or an API key may not act for the user in `?user=`. One such
  * room refuses the whole stream.
  * @mend Ask for that room no longer, or issue a token, ticket or API key whose patterns hold it.
- * @retry never
- * @met stream
+ * @retry never (stream)
  */
 export const FollowForbidden = createError<[user: string, room: string]>(
   'TIDINGS_FOLLOW_FORBIDDEN',
@@ -254,8 +229,7 @@ export const FollowForbidden = createError<[user: string, room: string]>(
 /**
  * The viewer may not publish to the room. Nothing of the request was published.
  * @mend Use an API key or a token whose publish patterns hold the room. A ticket never publishes.
- * @retry never
- * @met publish
+ * @retry never (publish)
  */
 export const PublishForbidden = createError<[user: string, room: string]>(
   'TIDINGS_PUBLISH_FORBIDDEN',
@@ -267,8 +241,7 @@ export const PublishForbidden = createError<[user: string, room: string]>(
  * The request has no credential, or one that is malformed, unknown, expired, revoked or made for something else. The
  * message says which.
  * @mend Get a new token or ticket, or send the credential in the way that the message names.
- * @retry never
- * @met stream, publish, access
+ * @retry never (stream, publish, access)
  */
 export const Unauthorized = createError<[why: string]>('TIDINGS_UNAUTHORIZED', '%s', 401)
 
@@ -277,8 +250,7 @@ export const Unauthorized = createError<[why: string]>('TIDINGS_UNAUTHORIZED', '
  * password; so does a program that sends the cookie of `AUTH_COOKIE` without an `Origin`.
  * @mend List the page's origin in `CORS_ORIGINS`; to change something with `AUTH_COOKIE`, the gateway's own origin too. Behind a
  *   proxy, pass on the `Host` header of the browser.
- * @retry never
- * @met stream, publish, access
+ * @retry never (stream, publish, access)
  */
 export const OriginForbidden = createError<[origin: string]>(
   'TIDINGS_ORIGIN_FORBIDDEN',
@@ -291,8 +263,7 @@ export const OriginForbidden = createError<[origin: string]>(
  * patterns.
  * @mend Call it from your backend, with an API key whose patterns hold the user and the rooms. `DELETE /v1/connections/:id`
  *   needs a key without patterns.
- * @retry never
- * @met access
+ * @retry never (access)
  */
 export const ManageForbidden = createError<[viewer: string, what: string]>(
   'TIDINGS_MANAGE_FORBIDDEN',
@@ -304,8 +275,7 @@ export const ManageForbidden = createError<[viewer: string, what: string]>(
  * No credentials are configured, and the request does not come from this machine, or came through a proxy.
  * @mend Configure a credential, or ask from this machine without a proxy: [the rules of open
  *   mode](security.md#who-is-let-in).
- * @retry never
- * @met stream, publish, access
+ * @retry never (stream, publish, access)
  */
 export const OpenToLoopback = createError<[why: string]>(
   'TIDINGS_OPEN_TO_LOOPBACK',
@@ -316,120 +286,11 @@ export const OpenToLoopback = createError<[why: string]>(
 /**
  * A publisher or viewer sent more events, rooms or streams in a window than its limit. Nothing of this request was published.
  * @mend Send less, or raise the variable that the message names.
- * @retry after Retry-After
- * @met stream, publish, access
+ * @retry after Retry-After (stream, publish, access)
  */
 export const RateLimited = createError<
   [limit: number, what: string, within: string, variable: string, who: string, retryS: number]
 >('TIDINGS_RATE_LIMITED', "more than %d %s %s (%s) by '%s'; try again in %d s", 429)
-
-/**
- * The request bodies that are on their way hold more bytes than this publisher, or all together, may have now. Nothing was
- * published.
- * @mend Send fewer or smaller requests at once.
- * @retry after Retry-After
- * @met publish, access
- */
-export const BodiesTooLarge = createError<[who: string, heldBytes: number, allowed: number]>(
-  'TIDINGS_BODIES_TOO_LARGE',
-  "publisher '%s' has %d bytes of request bodies on the way, but at most %d are taken now; nothing was published, send fewer at once or try again",
-  503,
-)
-
-/**
- * The keys that verify tokens cannot be fetched from `JWKS_URL`, and none was loaded before, or the token names an unknown one.
- * @mend Make the key server answer 200 with a JWK set. The gateway asks it at most once in 10 s, whatever `Retry-After` says.
- * @retry after Retry-After
- * @met stream, publish, access
- */
-export const KeysUnavailable = createError(
-  'TIDINGS_KEYS_UNAVAILABLE',
-  'the keys that tokens are verified with cannot be had now; try again',
-  503,
-)
-
-/**
- * Redis does not answer about tickets and revocations, or this replica has just started and could not ask yet. A change whose
- * answer was lost may hold all the same. Repeating it is safe; a user's revocation then also refuses credentials made in
- * between.
- * @mend Mend Redis or the network to it; `/readyz` says what is wrong.
- * @retry after Retry-After
- * @met stream, publish, access
- */
-export const AccessUnavailable = createError<[why: string]>(
-  'TIDINGS_ACCESS_UNAVAILABLE',
-  'tickets and revocations cannot be reached (%s); nothing was changed, try again',
-  503,
-)
-
-/**
- * Redis could not be reached, refused the write, or takes less than is being published. Nothing was published; an
- * emitter with `retryForMs` says that of its last try only.
- * @mend Mend Redis or the network to it; the brackets of the message say why.
- * @retry after Retry-After
- * @met publish, call
- */
-export const BusUnavailable = createError<[why: string]>(
-  'TIDINGS_BUS_UNAVAILABLE',
-  'the bus is unavailable (%s); nothing was published, try again',
-  503,
-)
-
-/**
- * The publish was sent, but no answer came within 1.5 s, the connection died, or fewer than `REDIS_WAIT_REPLICAS` replicas
- * confirmed. The events may or may not have been published.
- * @mend Give each event an idempotency key and repeat it within 5 minutes: it is published once. Without a key it may be
- *   published twice.
- * @retry same key
- * @met publish, call
- */
-export const BusUncertain = createError<[why: string]>(
-  'TIDINGS_BUS_UNCERTAIN',
-  'the bus did not confirm (%s); the events may or may not have been published, repeat with the same key to be sure',
-  503,
-)
-
-/**
- * The application publishes on a gateway or an emitter that it has closed.
- * @mend Publish before `close()`, or make a new one.
- * @retry never
- * @met call
- */
-export const Closed = createError<[what: string]>('TIDINGS_CLOSED', 'the %s is closed', 503)
-
-/**
- * The configuration or the options cannot be run. The message lists every bad one by name, value and what is allowed.
- * @mend Mend what it lists. `tidings check-config` checks environment variables without a start.
- * @retry never
- * @met start
- */
-export const InvalidConfig = createError<[problems: string]>('TIDINGS_INVALID_CONFIG', '%s', 500)
-
-/** Codes that are answered where nothing can be thrown, with their statuses: here for docs/errors.md only. */
-export interface AnsweredCodes {
-  /**
-   * Something failed that the program did not foresee. The gateway's log says what, at `request failed`.
-   * @mend Look at the log of the gateway; embedded, at `authenticate` and `authorize` first. Report it if it is Tidings.
-   * @also 5xx the application's `authenticate` or `authorize` threw an error with this status
-   * @retry same key
-   * @met stream, publish, access, other
-   */
-  readonly TIDINGS_INTERNAL: 500
-  /**
-   * The bytes on the connection are not an HTTP request. The connection is closed.
-   * @mend Speak HTTP/1.1 to this port, or HTTPS where `TLS_CERT` is set.
-   * @retry never
-   * @met other
-   */
-  readonly TIDINGS_MALFORMED_REQUEST: 400
-  /**
-   * The headers of an HTTP/1.1 request are over 16 KiB. The connection is closed.
-   * @mend Send fewer or smaller cookies and headers.
-   * @retry never
-   * @met other
-   */
-  readonly TIDINGS_HEADERS_TOO_LARGE: 431
-}
 
 /** A value fit for a message: cut short, control characters escaped. */
 export function shown(value: string): string {

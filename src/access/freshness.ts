@@ -1,4 +1,4 @@
-import { AccessUnavailable } from '../errors.js'
+import { AccessUnavailable } from '../failures.js'
 
 // As long as an answer of Redis may take: an answer over HTTP must come within 2 s.
 const WAIT_MS = 1_500

@@ -1,4 +1,4 @@
-import { AccessUnavailable } from '../errors.js'
+import { AccessUnavailable } from '../failures.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisScript } from '../redis/script.js'
 

@@ -1,5 +1,5 @@
 import { createLocalJWKSet, errors, type JWSHeaderParameters, type JWTVerifyGetKey } from 'jose'
-import { KeysUnavailable } from '../errors.js'
+import { KeysUnavailable } from '../failures.js'
 
 /** Keys are asked for again after this long, while the old ones go on serving. */
 const MAX_AGE_MS = 600_000

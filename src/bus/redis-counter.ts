@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto'
-import { BusUnavailable } from '../errors.js'
+import { BusUnavailable } from '../failures.js'
 import { answerDeadline } from '../redis/deadline.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'

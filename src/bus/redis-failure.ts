@@ -1,4 +1,4 @@
-import { BusUnavailable, BusUncertain } from '../errors.js'
+import { BusUnavailable, BusUncertain } from '../failures.js'
 import { RedisUnavailable, RedisUncertain } from '../redis/failure.js'
 
 /**

@@ -1,7 +1,7 @@
 import { type Cursor, parseCursor } from '../cursor.js'
 import type { Draft } from '../draft.js'
-import { BusUnavailable, BusUncertain, Closed } from '../errors.js'
 import type { Published } from '../event.js'
+import { BusUnavailable, BusUncertain, Closed } from '../failures.js'
 import { heapShare } from '../heap.js'
 import { answerDeadline } from '../redis/deadline.js'
 import type { RedisLink } from '../redis/link.js'

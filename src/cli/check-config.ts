@@ -7,7 +7,7 @@ export const checkConfig: Command = {
   examples: ['SSE_ADAPTER=redis tidings check-config'],
   async run() {
     const { readConfig, shownValueOf, VARIABLES } = await import('../config/check.js')
-    const { InvalidConfig } = await import('../errors.js')
+    const { InvalidConfig } = await import('../failures.js')
     try {
       const config = readConfig(process.env)
       const width = Math.max(...VARIABLES.map(({ env }) => env.length))

@@ -1,6 +1,6 @@
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { InvalidConfig } from '../errors.js'
+import { InvalidConfig } from '../failures.js'
 import { type SettingKind, shownSetting } from '../redact.js'
 import { type Config, ConfigSchema } from './config.js'
 import { contradictions, exposure, type NameOf, type Rule } from './rules.js'

@@ -1,6 +1,6 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createSecureContext } from 'node:tls'
-import { InvalidConfig } from '../errors.js'
+import { InvalidConfig } from '../failures.js'
 import { shownSetting } from '../redact.js'
 
 /** A certificate chain and its key, PEM. */

@@ -1,7 +1,7 @@
 import { type Bus, PAGE_BYTES } from '../bus/bus.js'
 import { type Cursor, isAfter } from '../cursor.js'
-import { BusUnavailable, BusUncertain } from '../errors.js'
 import type { Event, GapReason } from '../event.js'
+import { BusUnavailable, BusUncertain } from '../failures.js'
 import { Gate } from '../gate.js'
 import { endOfTurn } from '../http/turn.js'
 import type { Log } from '../log.js'
