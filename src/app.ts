@@ -39,6 +39,25 @@ import { type Certificate, readCertificate } from './http/tls.js'
 import { trustOf } from './http/trust-proxy.js'
 import { version } from './version.js'
 
+// The types and errors that the signatures below mention, or those of what they make: `app.tidings` and `request.viewer`.
+export type { AuthHooks } from '../plugins/auth.js'
+export type { Action, Viewer, ViewerInput } from './auth/viewer.js'
+export type { Config } from './config/config.js'
+export {
+  BatchTooLarge,
+  EventTooLarge,
+  InvalidData,
+  InvalidItem,
+  InvalidKey,
+  InvalidRoom,
+  InvalidType,
+  InvalidUser,
+} from './errors.js'
+export type { Published } from './event.js'
+export { BusUnavailable, BusUncertain, Closed, InvalidConfig } from './failures.js'
+export type { Gateway } from './gateway.js'
+export type { AddressedInput, EventInput, Publisher } from './publisher.js'
+
 /** Groups of routes that an embedding application may leave out. */
 export type RouteGroup = 'stream' | 'publish' | 'access'
 

@@ -3,7 +3,7 @@ import { EventTooLarge, InvalidData, InvalidKey, InvalidRoom, InvalidType, shown
 import { isRoom } from './room.js'
 
 /** Characters a type may have. */
-export const MAX_TYPE_LENGTH = 128
+const MAX_TYPE_LENGTH = 128
 
 /** Events that one batch may hold. */
 export const MAX_BATCH_EVENTS = 1_000

@@ -11,6 +11,21 @@ import { createPublisher, type Publisher } from './publisher.js'
 import { RedisLink } from './redis/link.js'
 import { RedisNames } from './redis/names.js'
 
+// The types and errors that the signatures below mention.
+export {
+  BatchTooLarge,
+  EventTooLarge,
+  InvalidData,
+  InvalidItem,
+  InvalidKey,
+  InvalidRoom,
+  InvalidType,
+  InvalidUser,
+} from './errors.js'
+export type { Published } from './event.js'
+export { BusUnavailable, BusUncertain, Closed, InvalidConfig } from './failures.js'
+export type { AddressedInput, EventInput, Publisher } from './publisher.js'
+
 /** Options of an emitter. What they share with the gateway must be the same there. */
 export interface EmitterOptions {
   readonly redisUrl: string

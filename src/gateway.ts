@@ -288,14 +288,12 @@ export class Gateway implements Publisher {
     this.#flusher.schedule()
   }
 
-  // The only timer that always runs.
   #sweep(): void {
-    for (const connection of this.#hub.connections) if (connection.recovery !== null) this.#resumer.settle(connection)
+    this.#resumer.sweep()
     const { heartbeatMs } = this.#options
     const disconnect = (connection: Connection, reason: CloseReason) => this.disconnect(connection, reason)
     sweepConnections({ hub: this.#hub, heartbeatMs, disconnect }, now(), this.#clock.now(), this.#bus.position)
     cutStuck(this.#ending)
-    if (this.#resumer.isWaitedFor && this.#bus.health().status === 'ok') this.#resumer.retry()
   }
 }
 

@@ -16,7 +16,11 @@ export interface AddressedInput extends EventInput {
   readonly to: string
 }
 
-/** What an application publishes with: the same on a gateway and on an emitter. Errors are those of `Bus.publish`, and for bad input those of `createDraft`. */
+/**
+ * What an application publishes with: the same on a gateway and on an emitter.
+ * @throws InvalidUser, InvalidRoom, InvalidType, InvalidKey, InvalidData, EventTooLarge, BatchTooLarge, InvalidItem  bad input
+ * @throws BusUnavailable, BusUncertain, Closed  as `Bus.publish`
+ */
 export interface Publisher {
   /** Publishes to one user: all their connections, on every replica. */
   emit(userId: string, event: EventInput): Promise<Published>

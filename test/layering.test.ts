@@ -97,72 +97,88 @@ t.test(
   },
 )
 
-// Left to right: a file may import what stands before it, and nothing that stands behind.
-const CORE = [
-  [
-    'src/errors.ts',
-    'src/cursor.ts',
-    'src/clock.ts',
-    'src/heap.ts',
-    'src/gate.ts',
-    'src/stream/backlog.ts',
-    'src/stream/drain.ts',
-  ],
-  ['src/event.ts', 'src/room.ts'],
-  ['src/draft.ts'],
-  ['src/stream/frame.ts', 'src/stream/recovery.ts', 'src/http/json.ts', 'src/stream/frame-chain.ts'],
-  ['src/stream/connection.ts'],
-  ['src/stream/hub.ts'],
-  ['src/gateway.ts'],
-  ['src/app.ts'],
-  ['src/server.ts'],
+// The house from the ground up: a folder, or a file that stands alone, may import what stands in an earlier line, and nothing of
+// its own line or a later one. So no family imports another. What two of them share moves down.
+const FLOORS = [
+  ['cursor', 'errors', 'failures', 'clock', 'heap', 'gate', 'log', 'version', 'redact', 'turn'],
+  ['event', 'room'],
+  ['draft'],
+  ['redis', 'publisher'],
+  ['http', 'bus', 'replicas'],
+  ['auth', 'limits'],
+  ['config', 'stream'],
+  ['gateway'],
+  ['access', 'emitter'],
+  ['adapters'],
+  ['plugins'],
+  ['app'],
+  ['terminal'],
+  ['server'],
+  ['cli'],
 ]
+// A closed world: it runs in browsers.
+const APART = 'client'
 
-t.test('imports of the core go one way', async t => {
-  for (const [n, level] of CORE.entries()) {
-    const behind = CORE.slice(n + 1).flat()
-    for (const path of level) {
-      t.ok(
-        sources.some(source => source.path === path),
-        `${path} is there`,
-      )
-      const wrong = [...allImportsOf(path)].filter(
-        name => behind.includes(name) || (level.includes(name) && name !== path),
-      )
-      t.same(wrong, [], path)
-    }
+/** Its place in the house: `src/bus/redis.ts` stands in `bus`, `src/gateway.ts` in `gateway`, `plugins/auth.ts` in `plugins`. */
+const placeOf = (path: string) => (path.startsWith('plugins/') ? 'plugins' : path.split('/')[1]!.replace(/\.ts$/, ''))
+const floorOf = (place: string) => FLOORS.findIndex(floor => floor.includes(place))
+const isOurs = (name: string) => /^(src|plugins)\//.test(name)
+
+t.test('imports go down the house', async t => {
+  const places = new Set(sources.map(({ path }) => placeOf(path)))
+  t.same(
+    [...places].filter(place => place !== APART && floorOf(place) < 0),
+    [],
+    'every place has a floor',
+  )
+  t.same(
+    FLOORS.flat().filter(place => !places.has(place)),
+    [],
+    'no floor has a place that is not there',
+  )
+  for (const { path, imports } of sources.filter(({ path }) => placeOf(path) !== APART)) {
+    const [place, ours] = [placeOf(path), imports.filter(isOurs)]
+    const wrong = ours.filter(name => {
+      const other = placeOf(name)
+      // The commands read streams with the client's parser.
+      if (other === APART) return place !== 'cli'
+      return other !== place && floorOf(other) >= floorOf(place)
+    })
+    t.same(wrong, [], path)
   }
 })
 
-// The stream's side of the gateway.
-const STREAMS = [
-  'src/stream/hub.ts',
-  'src/stream/connection.ts',
-  'src/stream/recovery.ts',
-  'src/gateway.ts',
-  'src/stream/frame.ts',
-  'src/stream/frame-chain.ts',
-  'src/stream/resumer.ts',
-  'src/stream/sink.ts',
-]
+t.test('only adapters.ts knows which adapters there are', async t => {
+  for (const { path, imports } of sources.filter(({ path }) => path !== 'src/adapters.ts')) {
+    t.same(
+      imports.filter(name => /^src\/\w+\/(memory|redis)\.ts$/.test(name)),
+      [],
+      path,
+    )
+  }
+})
+
+t.test('no file is longer than 300 lines, and few are longer than 200', async t => {
+  const lengths = sources
+    .filter(({ path }) => path.startsWith('src/'))
+    .map(({ path }) => ({ path, lines: readFileSync(join(ROOT, path), 'utf8').split('\n').length - 1 }))
+  t.same(
+    lengths.filter(({ lines }) => lines > 300),
+    [],
+  )
+  const long = lengths.filter(({ lines }) => lines > 200)
+  t.ok(long.length <= lengths.length / 8, long.map(({ path, lines }) => `${path} ${lines}`).join(', '))
+})
+
+const isOfStreams = (name: string) => name.startsWith('src/stream/') || name === 'src/gateway.ts'
 
 t.test('the core knows no bus but its contract, and the bus knows nothing of streams', async t => {
-  for (const path of [
-    'src/gateway.ts',
-    'src/stream/hub.ts',
-    'src/stream/connection.ts',
-    'src/stream/recovery.ts',
-    'src/stream/frame.ts',
-  ]) {
+  for (const { path } of sources.filter(({ path }) => isOfStreams(path))) {
     const buses = [...allImportsOf(path)].filter(name => name.startsWith('src/bus/') && name !== 'src/bus/bus.ts')
     t.same(buses, [], path)
   }
   for (const { path } of sources.filter(({ path }) => path.startsWith('src/bus/') || path === 'src/emitter.ts')) {
-    t.same(
-      [...allImportsOf(path)].filter(name => STREAMS.includes(name)),
-      [],
-      path,
-    )
+    t.same([...allImportsOf(path)].filter(isOfStreams), [], path)
   }
 })
 
@@ -173,7 +189,7 @@ t.test('limits, configuration and Redis know neither streams nor the bus, and li
     for (const { path } of known) {
       const wrong = [...allImportsOf(path, 'values')].filter(
         name =>
-          STREAMS.includes(name) ||
+          isOfStreams(name) ||
           name.startsWith('src/bus/') ||
           (folder !== 'src/config/' && name.startsWith('src/config')),
       )
@@ -207,15 +223,23 @@ t.test('what must be pure is: no Node module with effects, no timer, no clock', 
   }
 })
 
-t.test('the browser client imports nothing of Node and no package', async t => {
-  for (const { path } of sources.filter(({ path }) => path.startsWith('src/client/'))) {
-    t.same(
-      [...allImportsOf(path, 'values')].filter(name => !name.startsWith('src/client/')),
-      [],
-      path,
-    )
-  }
-})
+t.test(
+  'the browser client imports nothing of Node and no package, and of the house only the types of control events',
+  async t => {
+    for (const { path, imports, values } of sources.filter(({ path }) => path.startsWith('src/client/'))) {
+      t.same(
+        values.filter(name => !name.startsWith('src/client/')),
+        [],
+        path,
+      )
+      t.same(
+        imports.filter(name => !name.startsWith('src/client/') && name !== 'src/stream/control.ts'),
+        [],
+        path,
+      )
+    }
+  },
+)
 
 t.test('no file of ours imports itself by way of others', async t => {
   for (const { path } of sources) t.notOk(allImportsOf(path).has(path), path)

@@ -10,7 +10,7 @@ export interface ApiKey {
 }
 
 /** Characters an API key has at least. */
-export const MIN_KEY_LENGTH = 16
+const MIN_KEY_LENGTH = 16
 
 /**
  * Reads `name=key,name=key`, with publish patterns after bars: `jobs=k3y...|session:*|user:*`. A name may have several keys,

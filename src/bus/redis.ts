@@ -69,7 +69,7 @@ export class RedisBus implements Bus {
   /** The epoch of the last beacon. */
   #epoch: string | null = null
   #trouble: string | null = 'not connected to Redis yet'
-  #isClosed = false
+  #state: 'new' | 'running' | 'closed' = 'new'
 
   constructor(options: RedisBusOptions) {
     this.#options = options
@@ -82,6 +82,8 @@ export class RedisBus implements Bus {
   }
 
   connect(subscriber: Subscriber): void {
+    if (this.#state !== 'new') return
+    this.#state = 'running'
     const subscription = new Subscription({
       reader: this.#reader,
       subscriber,
@@ -114,7 +116,7 @@ export class RedisBus implements Bus {
       const lost = this.#tail.lostOf(rooms, after.seq)
       if (lost.length === 0) return pageFrom(this.#tail, after.seq, rooms, lost, position, limitBytes)
     }
-    if (this.#isClosed) return Promise.reject(new BusUnavailable('the bus is closed'))
+    if (this.#state === 'closed') return Promise.reject(new BusUnavailable('the bus is closed'))
     // Live events begin at the first position: what lies between an earlier read and it would reach nobody.
     if (position === null) return Promise.reject(new BusUnavailable('Redis was not reached yet'))
     return this.#gate.run(() => this.#reader.replay(after, rooms, null, limitBytes))
@@ -136,8 +138,8 @@ export class RedisBus implements Bus {
   }
 
   async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
     if (this.#beatTimer !== null) clearInterval(this.#beatTimer)
     this.#subscription?.detach()
     await Promise.race([this.#publisher.close(), new Promise(resolve => setTimeout(resolve, CLOSE_TIMEOUT_MS).unref())])
@@ -157,7 +159,7 @@ export class RedisBus implements Bus {
 
   // Once a second: announces the position, which proves that both connections work, and mends what does not.
   #beat(): void {
-    if (this.#isClosed) return
+    if (this.#state !== 'running') return
     this.#link.pingSubscriber()
     this.#tail.trim()
     if (!this.#link.isReady) return
@@ -175,7 +177,7 @@ export class RedisBus implements Bus {
   }
 
   #afterBeat(answer: unknown[], sentAt: number, arrived: Cursor | null): void {
-    if (this.#isClosed) return
+    if (this.#state !== 'running') return
     // Safe: beacon.lua returns these three strings behind the life.
     const [epoch, seq, time] = answer as [string, string, string]
     this.#trouble = null

@@ -1,6 +1,6 @@
 import type { StreamClose, StreamExpiring, StreamGap, StreamOpen } from '../stream/control.js'
 
-export type { StreamGap, StreamOpen } from '../stream/control.js'
+export type { CloseReason, GapReason, StreamClose, StreamGap, StreamOpen } from '../stream/control.js'
 
 // Runs in browsers as it is: a native EventSource, and what a page has to do around it. No imports but types.
 
@@ -11,8 +11,26 @@ export interface StreamEnd {
   readonly reconnect: boolean
 }
 
-/** `waiting`: for its turn to connect again. `closed`: for good. */
+/**
+ * What a stream is doing.
+ *
+ *   connecting  a credential or an EventSource is on its way, or the browser reconnects by itself
+ *   open        `stream.open` came
+ *   waiting     there is no stream; a timer opens the next one
+ *   closed      for good
+ */
 export type StreamStatus = 'connecting' | 'open' | 'waiting' | 'closed'
+
+/** What can happen to a stream: a new one is begun, it opens, the browser reconnects it, it must wait, it ends for good. */
+type Happening = 'begin' | 'open' | 'lose' | 'wait' | 'end'
+
+// Every happening in every status. The compiler refuses a table with a hole.
+const NEXT: Readonly<Record<StreamStatus, Readonly<Record<Happening, StreamStatus>>>> = {
+  connecting: { begin: 'connecting', open: 'open', lose: 'connecting', wait: 'waiting', end: 'closed' },
+  open: { begin: 'connecting', open: 'open', lose: 'connecting', wait: 'waiting', end: 'closed' },
+  waiting: { begin: 'connecting', open: 'open', lose: 'connecting', wait: 'waiting', end: 'closed' },
+  closed: { begin: 'closed', open: 'closed', lose: 'closed', wait: 'closed', end: 'closed' },
+}
 
 /** Where to connect, as whom, and what to do with what comes. */
 export interface ConnectOptions {
@@ -70,10 +88,11 @@ export function connect(options: ConnectOptions): Stream {
   let refusals = 0
   let turn = 0
 
-  const setStatus = (now: StreamStatus) => {
-    if (status === now) return
-    status = now
-    options.onStatus?.(now)
+  const happens = (happening: Happening) => {
+    const next = NEXT[status][happening]
+    if (status === next) return
+    status = next
+    options.onStatus?.(next)
   }
 
   const end = (reason: StreamEnd['reason']) => {
@@ -82,7 +101,7 @@ export function connect(options: ConnectOptions): Stream {
     clearTimeout(timer)
     source?.close()
     source = null
-    setStatus('closed')
+    happens('end')
     options.onClose?.({ reason, reconnect: false })
   }
 
@@ -91,7 +110,7 @@ export function connect(options: ConnectOptions): Stream {
     clearTimeout(timer)
     source?.close()
     source = null
-    setStatus('connecting')
+    happens('begin')
     let given: string | undefined
     try {
       given = await credential?.()
@@ -109,7 +128,7 @@ export function connect(options: ConnectOptions): Stream {
   const refused = () => {
     if (status === 'closed') return
     refusals++
-    setStatus('waiting')
+    happens('wait')
     if (refusals >= maxRefusals) end('refused')
     else later(Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** refusals))
   }
@@ -132,7 +151,7 @@ export function connect(options: ConnectOptions): Stream {
     for (const type of new Set(options.types)) on(type, options.onEvent)
     on('stream.open', event => {
       refusals = 0
-      setStatus('open')
+      happens('open')
       options.onOpen?.(JSON.parse(event.data))
     })
     on('stream.gap', event => options.onGap?.(JSON.parse(event.data)))
@@ -146,14 +165,14 @@ export function connect(options: ConnectOptions): Stream {
       if (source !== opened) return
       // The browser goes on by itself, unless what it met is final for it. A used-up URL needs a new credential anyway.
       if (opened.readyState === EventSource.CLOSED) refused()
-      else setStatus('connecting')
+      else happens('lose')
     }
   }
 
   const closed = ({ reason, reconnect }: StreamEnd) => {
     const renews = reason === 'expired' && credential !== undefined
     if (reconnect || renews) options.onClose?.({ reason, reconnect: true })
-    if (reconnect) setStatus('connecting')
+    if (reconnect) happens('lose')
     else if (renews) renew()
     else end(reason)
   }
@@ -161,7 +180,7 @@ export function connect(options: ConnectOptions): Stream {
   // Not at once: a provider that hands out what has ended would make a loop.
   const renew = () => {
     source?.close()
-    setStatus('waiting')
+    happens('wait')
     later(FIRST_DELAY_MS)
   }
 

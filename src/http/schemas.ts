@@ -1,7 +1,7 @@
 import { type TObject, Type } from '@sinclair/typebox'
 
 /** The body of every answer that refuses or fails. */
-export const ErrorSchema = Type.Object(
+const ErrorSchema = Type.Object(
   {
     statusCode: Type.Integer(),
     code: Type.String({ description: 'Stable, for programs.', examples: ['TIDINGS_INVALID_TYPE'] }),

@@ -28,9 +28,9 @@ export interface RedisLinkOptions {
  * The two connections to Redis: one for commands, one that subscribes. Each reconnects by itself for as long as the link is
  * open; nothing is queued while it is away.
  *
- *   new      no connection
+ *   new      no connection; `#commands` and `#subscriber` are null
  *   open     from `connect()` on; `isReady` and `isSubscriberReady` tell which connections work
- *   closed   from `close()` on
+ *   closed   from `close()` on; every wait has ended
  */
 export class RedisLink {
   readonly address: RedisAddress
@@ -48,7 +48,7 @@ export class RedisLink {
   #isSubscribed = false
   #watchTimer: NodeJS.Timeout | null = null
   #isWatching = false
-  #isClosed = false
+  #state: 'new' | 'open' | 'closed' = 'new'
 
   /** @throws TypeError  when the URL is not one; it never quotes the URL */
   constructor(options: RedisLinkOptions) {
@@ -60,7 +60,7 @@ export class RedisLink {
 
   /** True while commands can be sent. */
   get isReady(): boolean {
-    return !this.#isClosed && this.#commands?.redis.status === 'ready'
+    return this.#state === 'open' && this.#commands?.redis.status === 'ready'
   }
 
   /** True while every channel is subscribed. */
@@ -96,9 +96,9 @@ export class RedisLink {
    * @throws RedisUnavailable  not within `timeoutMs`, or the link was closed
    */
   async whenReady(timeoutMs: number): Promise<void> {
-    if (this.#commands === null || this.isReady) return
+    if (this.#state === 'new' || this.isReady) return
     const unavailable = () => new RedisUnavailable(`no connection to Redis at ${this.description}`)
-    if (this.#isClosed) throw unavailable()
+    if (this.#state === 'closed') throw unavailable()
     await new Promise<void>((resolve, reject) => {
       const settle = () => {
         clearTimeout(timer)
@@ -113,7 +113,8 @@ export class RedisLink {
 
   /** Starts both connections; they come up in the background. */
   connect(options: { subscriber: boolean } = { subscriber: true }): void {
-    if (this.#isClosed) return
+    if (this.#state !== 'new') return
+    this.#state = 'open'
     this.#commands = this.#createClient('commands')
     this.#commands.redis.on('ready', () => {
       for (const settle of [...this.#waiting]) settle()
@@ -187,8 +188,8 @@ export class RedisLink {
 
   /** Releases both connections. Idempotent. */
   close(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
     this.#isSubscribed = false
     if (this.#watchTimer !== null) clearInterval(this.#watchTimer)
     this.#commands?.redis.disconnect()
@@ -208,12 +209,12 @@ export class RedisLink {
       if (channels.length > 0) await beforeDeadline(redis.subscribe(...channels), answerDeadline())
     } catch (error) {
       // Should the connection have broken, its next `ready` comes here again.
-      if (!this.#isClosed) this.#report(error, 'subscriber')
+      if (this.#state === 'open') this.#report(error, 'subscriber')
       this.renewSubscriber()
       return
     }
     // The connection may have broken between the answer and this turn.
-    if (this.#isClosed || redis.status !== 'ready') return
+    if (this.#state !== 'open' || redis.status !== 'ready') return
     this.#isSubscribed = true
     for (const listener of this.#onSubscribed) listener()
   }
@@ -223,13 +224,13 @@ export class RedisLink {
     client.redis.on('error', (error: unknown) => this.#report(error, purpose))
     // Not to be expected; but a client that gave up would be a gateway without Redis for good.
     client.redis.on('end', () => {
-      if (!this.#isClosed) setTimeout(() => this.#revive(client), REVIVE_AFTER_MS).unref()
+      if (this.#state === 'open') setTimeout(() => this.#revive(client), REVIVE_AFTER_MS).unref()
     })
     return client
   }
 
   #revive({ redis }: RedisClient): void {
-    if (!this.#isClosed && redis.status === 'end') redis.connect().catch(() => {})
+    if (this.#state === 'open' && redis.status === 'end') redis.connect().catch(() => {})
   }
 
   // Leaves a primary that is none any more.
@@ -250,7 +251,7 @@ export class RedisLink {
   }
 
   #report(error: unknown, purpose: Purpose): void {
-    if (!this.#isClosed) this.#options.onTrouble?.(withoutCommand(error), purpose)
+    if (this.#state === 'open') this.#options.onTrouble?.(withoutCommand(error), purpose)
   }
 }
 

@@ -35,7 +35,7 @@ export interface ConnectionOptions {
 /**
  * One open stream of one user.
  *
- *   opening  `stream.open` was not sent; `recovery` holds live events
+ *   opening  `stream.open` was not sent; live events are held by `recovery`, or dropped if it is null (a first visit)
  *   open     events flow, through `recovery` while it is not null
  *   ending   `stream.close` was sent or the queue is full: takes nothing more, waits for the last bytes to leave
  *   closed   the output is gone; `pending` is null
@@ -45,19 +45,18 @@ export class Connection {
   readonly userId: string
   readonly rooms: readonly string[]
   readonly envelope: boolean
-  /** Frames of this tick that the hub has not written yet; the hub's. */
+  /** Frames of this tick that are not written yet. Only the hub sets it. */
   pending: FrameChain | null = null
-  /** Not null while missed events are still to be sent; the gateway's. */
-  recovery: Recovery | null = null
   /** When something was last written, in ms of the monotonic clock. */
   lastWriteAt: number
   readonly expiresAt: number | null
   readonly issuedAt: number | null
   readonly retiresAt: number
-  /** True once `stream.expiring` was sent; the gateway's. */
+  /** True once `stream.expiring` was sent. Only the sweep sets it. */
   wasToldOfExpiry = false
   readonly #sink: Sink
   #state: 'opening' | 'open' | 'ending' | 'closed' = 'opening'
+  #recovery: Recovery | null = null
   #endReason: EndReason = 'gone'
   #endingSince = 0
   readonly #queueLimitBytes: number
@@ -100,6 +99,21 @@ export class Connection {
   /** Bytes that wait for the reader. */
   get queuedBytes(): number {
     return this.#state === 'closed' ? 0 : this.#sink.queuedBytes
+  }
+
+  /** Not null while missed events are still to be sent. */
+  get recovery(): Recovery | null {
+    return this.#recovery
+  }
+
+  /** Only the resumer calls it: missed events come first from now on, and live events go through `recovery`. */
+  recover(recovery: Recovery): void {
+    this.#recovery = recovery
+  }
+
+  /** Live events go straight to the reader from now on: the one place where a recovery ends. */
+  goLive(): void {
+    this.#recovery = null
   }
 
   /** Sends `stream.open`, the first event of every stream. `id` moves the reader's position; `null` leaves it. */
@@ -156,6 +170,6 @@ export class Connection {
   markClosed(): void {
     this.#state = 'closed'
     this.pending = null
-    this.recovery = null
+    this.goLive()
   }
 }

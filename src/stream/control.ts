@@ -2,6 +2,9 @@ import { type Cursor, formatCursor } from '../cursor.js'
 import type { GapReason } from '../event.js'
 import { CLOSE_REASONS, type CloseReason } from './close-reason.js'
 
+export type { GapReason } from '../event.js'
+export type { CloseReason } from './close-reason.js'
+
 // Pure, and without Node: the client and `tidings tail` take their types from here.
 
 /** `stream.open`, the first event of every stream. */

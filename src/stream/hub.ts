@@ -173,7 +173,7 @@ export class Hub {
 
   #passes(connection: Connection, event: Event): boolean {
     if (!connection.recovery!.hold(event)) return false
-    connection.recovery = null
+    connection.goLive()
     return true
   }
 }

@@ -72,9 +72,11 @@ export class Resumer {
     for (const [connection, recovery] of restarted) void this.#recoverLater(connection, recovery)
   }
 
-  /** True when somebody waits for `retry`. */
-  get isWaitedFor(): boolean {
-    return this.#waiting.size > 0
+  /** To be called now and then: settles recoveries that have nothing more to do, and asks again if the bus can be asked. */
+  sweep(): void {
+    const { hub, bus } = this.#options
+    for (const connection of hub.connections) if (connection.recovery !== null) this.#settle(connection)
+    if (this.#waiting.size > 0 && bus.health().status === 'ok') this.retry()
   }
 
   /** Asks the bus again for those whose question it could not answer. */
@@ -86,17 +88,17 @@ export class Resumer {
     }
   }
 
-  /** Ends a recovery that has nothing more to do: this replica's live events are past what was read. */
-  settle(connection: Connection): void {
-    const { recovery } = connection
-    const { position } = this.#options.bus
-    if (recovery === null || recovery.isReading || position === null) return
-    if (position.epoch === recovery.after.epoch && !isAfter(recovery.after, position)) connection.recovery = null
-  }
-
   /** To be called when the connection ended. Idempotent. */
   forget(connection: Connection): void {
     this.#waiting.delete(connection)
+  }
+
+  // Ends a recovery that has nothing more to do: this replica's live events are past what was read.
+  #settle(connection: Connection): void {
+    const { recovery } = connection
+    const { position } = this.#options.bus
+    if (recovery === null || recovery.isReading || position === null) return
+    if (position.epoch === recovery.after.epoch && !isAfter(recovery.after, position)) connection.goLive()
   }
 
   #openFirst(connection: Connection): void {
@@ -111,7 +113,7 @@ export class Resumer {
   #begin(connection: Connection, after: Cursor): Recovery {
     const recovery = new Recovery(after, this.#pageBytes)
     recovery.pause()
-    connection.recovery = recovery
+    connection.recover(recovery)
     // Left here it would be started a second time when the bus is back, and send everything twice.
     this.#waiting.delete(connection)
     return recovery
@@ -132,7 +134,7 @@ export class Resumer {
       // A long backlog goes out at the reader's pace. The last page must not wait: live events may follow it at once.
       if (recovery.isReading) await this.#nextTurn(connection, recovery)
     }
-    if (isCurrent()) this.settle(connection)
+    if (isCurrent()) this.#settle(connection)
   }
 
   // Reads one page and sends it; `false` when somebody else takes over from here.

@@ -1,11 +1,10 @@
 import t, { type Test } from 'tap'
-import { RedisBus } from '../../src/bus/redis.js'
-import { RedisLink } from '../../src/redis/link.js'
-import { RedisNames } from '../../src/redis/names.js'
+import type { RedisBus } from '../../src/bus/redis.js'
 import { testBus } from '../contracts/bus.js'
 import { draft, listenTo, payloads } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
 import { startGateway } from '../helpers/gateway.js'
+import { createRedisBus } from '../helpers/redis-bus.js'
 import { type RedisCluster, startCluster } from '../helpers/redis-cluster.js'
 import { openStream } from '../helpers/sse.js'
 
@@ -15,10 +14,11 @@ const nodes = { slot: SLOT }
 
 function busOn(url: string, prefix = 'tidings:') {
   const troubles: string[] = []
-  const link = new RedisLink({ url, onTrouble: error => void troubles.push(error.message) })
-  const names = new RedisNames(prefix, link.address.db)
-  const options = { historySize: 1_000, historyTtlMs: 60_000, names, link, waitReplicas: 0, waitMs: 500 }
-  const bus = new RedisBus({ ...options, onTrouble: error => void troubles.push(String(error)) })
+  const { bus, link } = createRedisBus(url, {
+    prefix,
+    onTrouble: error => void troubles.push(String(error)),
+    onLinkTrouble: error => void troubles.push(error.message),
+  })
   return { bus, link, troubles }
 }
 
@@ -38,12 +38,7 @@ t.test('the contract of the bus holds on a cluster', async t => {
   const owner = await cluster.ownerOf(SLOT)
   t.equal(await owner.command('CLUSTER', 'KEYSLOT', 'tidings:{0}:state'), SLOT)
   let count = 0
-  testBus(t, (_, options) => {
-    const link = new RedisLink({ url: cluster.url })
-    const names = new RedisNames(`t${++count}:`, link.address.db)
-    const own = { names, link, waitReplicas: 0, waitMs: 500, onTrouble: () => {} }
-    return new RedisBus({ ...options, ...own })
-  })
+  testBus(t, (_, options) => createRedisBus(cluster.url, { ...options, prefix: `t${++count}:` }).bus)
 })
 
 /** What every move of the bus to another server must keep: no event twice, none lost without a word. */

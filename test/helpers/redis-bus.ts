@@ -10,11 +10,14 @@ export interface RedisBusSetup extends Partial<BusOptions> {
   readonly waitMs?: number
   /** Told of trouble. */
   readonly onTrouble?: (error: unknown, what: string) => void
+  /** Told of trouble with a connection. */
+  readonly onLinkTrouble?: (error: Error) => void
 }
 
 /** A Redis bus that is not connected yet, and its link, which comes and goes with it. */
 export function createRedisBus(url: string, setup: RedisBusSetup = {}): { bus: RedisBus; link: RedisLink } {
-  const link = new RedisLink({ url })
+  const { onLinkTrouble } = setup
+  const link = new RedisLink({ url, ...(onLinkTrouble && { onTrouble: onLinkTrouble }) })
   const { historySize = 1_000, historyTtlMs = 60_000, prefix = 'test:', waitReplicas = 0, waitMs = 500 } = setup
   const { onTrouble = () => {} } = setup
   const names = new RedisNames(prefix, link.address.db)

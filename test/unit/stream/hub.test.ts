@@ -140,7 +140,7 @@ t.test('a connection that resumes holds its events, and joins at the first that 
   const hub = new Hub(never)
   const { output, connection } = connect(hub, ['a'])
   const recovery = new Recovery({ epoch: 'k', seq: 0 }, 10_000)
-  connection.recovery = recovery
+  connection.recover(recovery)
   hub.deliver(eventAt(1, 'a'))
   recovery.take({ events: [], lost: [], upTo: { epoch: 'k', seq: 2 }, hasMore: false })
   hub.deliver(eventAt(2, 'a'))
