@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
-// From dist/test/unit, where this runs.
+// This runs in dist/test/scripts.
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
 interface Entry {
