@@ -2,7 +2,7 @@ import t from 'tap'
 import type { Book } from './book.js'
 import { Ledger } from './ledger.js'
 
-/** A ledger with acknowledged events of room 'a' at these positions, sent at 10, 20, ... and answered 5 later; and one reader. */
+/** A ledger with one reader, and with acknowledged events of room 'a' at these positions: sent at 10, 20, .. and answered 5 later. */
 function keep(...ids: string[]): { ledger: Ledger; book: Book } {
   const ledger = new Ledger()
   ledger.forgive(0, Number.POSITIVE_INFINITY, 'a split')
@@ -18,7 +18,7 @@ function keep(...ids: string[]): { ledger: Ledger; book: Book } {
 
 const kinds = (ledger: Ledger) => Object.fromEntries(ledger.reconcile().violations.counts)
 
-/** Puts a reader that saw both events of the next epoch back to the old one, where it is told and sees one event. */
+/** Puts a reader that saw both events of the next epoch back to the old one. There it is told of a loss and sees one event. */
 function putBack(book: Book): void {
   book.event(0, 'a', 'old-1', 15)
   book.gap(['a'], '', 18)
@@ -91,7 +91,7 @@ t.test(
       ['third-4', {}],
       ['new-4', { 'silently lost': 1 }],
     ] as const) {
-      // The last one is acknowledged by the old primary long after the reader had gone over.
+      // The old primary acknowledges the last one long after the reader has changed epochs.
       const { ledger, book } = keep('old-1', 'new-2', 'new-3', 'old-2')
       book.event(0, 'a', 'old-1', 15)
       book.gap(['a'], '', 18)
@@ -105,7 +105,7 @@ t.test(
 )
 
 t.test('an announcement covers nothing that came into the next epoch and lies before an id of it', async t => {
-  // Numbers up to 3 are of both: the new epoch began to count behind them.
+  // Both epochs have the numbers up to 3; the new epoch counts on from there.
   const { ledger, book } = keep('old-1', 'old-2', 'old-3', 'new-4')
   book.event(0, 'a', 'old-1', 15)
   book.event(2, 'a', 'old-3', 35)
@@ -195,13 +195,13 @@ t.test('what an old primary took is untold only where everybody who had it ended
 t.test('nothing is untold that an id of the reader vouched for', async t => {
   const { ledger, book } = keep('old-1', 'old-2', 'new-2', 'new-3')
   book.event(0, 'a', 'old-1', 15)
-  // To the next epoch without a word, and there is a hole in that one as well.
+  // The reader comes to the next epoch without an announcement, and that epoch has a hole as well.
   book.event(3, 'a', 'new-3', 45)
   ledger.bearers.end('somebody', 60)
   t.same(kinds(ledger), { 'silently lost': 2 })
 })
 
-/** A reader that had gone on with an old primary to old-3, while the next epoch parted from it at 2; it comes back there. */
+/** A reader that went on with an old primary to old-3, while the next epoch parted from it at 2. It then comes to that epoch. */
 function comeOver(resumed: boolean, lastSeen: number): Ledger {
   const { ledger, book } = keep('old-1', 'old-2', 'old-3')
   const other = ledger.openBook('other', ['a'])

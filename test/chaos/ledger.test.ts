@@ -5,8 +5,8 @@ import type { Publication } from './publication.js'
 import type { ViolationKind } from './violation.js'
 
 /**
- * A ledger with one reader of room 'a' and 'b', open since 0 at e1-0, and publications e1-1, e1-2, ... to room 'a', each sent at
- * 100 x its seq and acknowledged 10 later.
+ * A ledger with one reader of the rooms 'a' and 'b', open at e1-0 since time 0. The publications e1-1, e1-2, .. go to room 'a';
+ * each is sent at 100 times its seq and acknowledged 10 later.
  */
 function begin({ events = 5, rooms = ['a', 'b'] } = {}) {
   const ledger = new Ledger()
@@ -244,7 +244,7 @@ t.test(
       const { ledger, reader, published } = begin()
       ledger.forgive(0, 2000, 'test')
       see(reader, published.slice(0, 3), 320)
-      // e2 carried on from e1-4: e1-5 is lost.
+      // e2 continues e1 from e1-4 on, so e1-5 is lost.
       if (isEarly) reader.gap(['a'], 'e1-3', 900)
       reader.event(3, 'a', 'e2-4', 950)
       const next = publish(ledger, 'a', 'e2-5', 960)
