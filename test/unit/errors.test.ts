@@ -18,7 +18,7 @@ const WHOLE = `
 export const TooLong = createError('TIDINGS_TOO_LONG', 'it is too long', 413)
 `
 
-/** What the script says of a source. */
+/** The script's complaints about a source. */
 async function problemsOf(source: string): Promise<string> {
   const { readErrors } = await import(SCRIPT.href)
   try {

@@ -3,7 +3,7 @@ import { createPublisher } from '../../src/publisher.js'
 
 t.test('JavaScript callers get coded errors for what is not even a string, and nothing is published', async t => {
   const publisher = createPublisher(async () => t.fail('it was published') as never, 1_000)
-  // Safe: what a program without types would pass.
+  // Safe: a program without types can pass this.
   const wrong = (value: unknown) => value as never
   await t.rejects(publisher.emit(wrong(undefined), { type: 'x' }), {
     code: 'TIDINGS_INVALID_USER',

@@ -73,7 +73,7 @@ t.test('contradictions are refused, naming both sides', async t => {
 
 t.test("an embedding application's mistakes go by the options' names", async t => {
   t.throws(() => checkOptions({ adapter: 'redis' }), { message: /redisUrl is not set but adapter is 'redis'/ })
-  // Safe: what a program without types would pass.
+  // Safe: a program without types can pass this.
   t.throws(() => checkOptions({ nonsense: 1, toString: 2 } as never), {
     message: /nonsense is not an option\ntoString is not an option/,
   })
@@ -93,7 +93,7 @@ t.test('a bad value does not hide a contradiction between others, and makes none
     try {
       readConfig(env)
     } catch (error) {
-      return String((error as Error).message) // readConfig throws nothing else
+      return String((error as Error).message) // readConfig() throws nothing else
     }
     return 'accepted'
   }
