@@ -87,7 +87,7 @@ t.test('streams end by max-age, each at its own time around it', async t => {
 
 t.test('a stream that comes while the gateway closes is told shutdown with a 200, never a 503', async t => {
   const gateway = await startGateway(t, { DRAIN_WINDOW_MS: '0', QUEUE_LIMIT_BYTES: '67108864' })
-  // A reader that takes nothing keeps the gateway closing for as long as it grants to last bytes.
+  // A reader that takes nothing keeps the gateway closing, for as long as it waits for the last bytes to be taken.
   const stuck = await openStream(t, `${gateway.url}/v1/stream?user=1`)
   stuck.pause()
   for (let sent = 0; sent < 300; sent++) {
