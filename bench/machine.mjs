@@ -10,7 +10,7 @@ export function hasCommand(name) {
 }
 
 /**
- * Where a command is, also where servers live that are not on a user's PATH.
+ * The path of a command, also of servers in folders that are not on a user's PATH.
  * @param {string} name
  * @returns {string | undefined}
  */
@@ -19,13 +19,13 @@ export function pathOf(name) {
   return folders.map(folder => join(folder, name)).find(path => existsSync(path))
 }
 
-/** How many files, and so sockets, one process may hold open: the hard limit, which Node raises itself to. */
+/** How many files, and so sockets, one process may open: the hard limit, up to which Node raises its own. */
 export function fileLimit() {
   const line = /^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)/m.exec(readFileSync('/proc/self/limits', 'latin1'))
   return line?.[2] === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line?.[2] ?? 0)
 }
 
-/** What a reader needs to judge the figures by. */
+/** The facts about the machine that a reader needs to judge the figures. */
 export function describeMachine() {
   return {
     cpu: `${os.cpus().length} x ${cpuModel()}`,
@@ -52,7 +52,7 @@ function cpuModel() {
 function versionOf(command, args, pattern) {
   const path = pathOf(command)
   if (path === undefined) return 'not installed'
-  // nginx tells its version on standard error.
+  // nginx writes its version to standard error.
   const said = execFileSync('/bin/sh', ['-c', '"$0" "$@" 2>&1', path, ...args], { encoding: 'utf8' })
   return pattern.exec(said)?.[1] ?? 'unknown'
 }

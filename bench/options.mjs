@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 
 /**
- * Every number of a run, its default, its value with --quick, and what it is.
+ * Every number of a run: its default, its value with --quick, and its meaning.
  * @satisfies {Record<string, [full: number, quick: number, meaning: string]>}
  */
 const NUMBERS = {
@@ -65,7 +65,7 @@ ${Object.entries(NUMBERS)
  */
 
 /**
- * Reads the command line, or ends the process with what is wrong about it.
+ * Reads the command line. If it is wrong, prints the mistake and ends the process.
  * @param {string[]} args
  * @returns {Options}
  */

@@ -19,7 +19,7 @@ export const SERVER_CORE = 0
 export const LOAD_CORE = 1
 
 /**
- * Starts a program, pinned to `core` where taskset is there. Its output goes to a file, so that nobody's pipe slows it.
+ * Starts a program, pinned to `core` if the machine has taskset. Its output goes to a file, so that no pipe slows it down.
  * @param {{ name: string, command: string, args: string[], env?: Record<string, string>, core: number, folder: string }} spec
  * @returns {Running}
  */
@@ -44,7 +44,7 @@ export function start({ name, command, args, env = {}, core, folder }) {
       process.removeListener('exit', kill)
       if (child.exitCode !== null || child.signalCode !== null) return
       child.kill('SIGTERM')
-      // A gateway drains for longer than a bench wants to wait.
+      // A gateway would drain for longer than the bench waits.
       const impatience = setTimeout(() => child.kill('SIGKILL'), 2000)
       await end
       clearTimeout(impatience)
@@ -73,7 +73,7 @@ export async function freePort() {
 }
 
 /**
- * Resolves once `isReady` says true; asks every 20 ms.
+ * Resolves once `isReady` returns true, which is asked every 20 ms.
  * @param {Running} running
  * @param {() => Promise<boolean>} isReady
  * @param {number} [withinMs]
@@ -104,7 +104,7 @@ export function accepts(port) {
 }
 
 /**
- * CPU that a process and its children have used since they started, all threads, user and system, in microseconds.
+ * CPU time of a process and its children since they started: all threads, user and system, in microseconds.
  * @param {number} pid
  * @returns {number}
  */
@@ -113,7 +113,7 @@ export function cpuMicros(pid) {
 }
 
 /**
- * Resident memory of a process and its children, in bytes. Pages they share are counted for each.
+ * Resident memory of a process and its children, in bytes. Shared pages count once for each process.
  * @param {number} pid
  * @returns {number}
  */
@@ -121,7 +121,7 @@ export function residentBytes(pid) {
   return family(pid).reduce((sum, member) => sum + ownResidentBytes(member), 0)
 }
 
-/** CPU that everything on this machine has used since it was started, and what a virtual one's host kept back, in microseconds. */
+/** CPU time of all processes since the machine started, with the time that a virtual machine's host took (steal), in microseconds. */
 export function machineCpuMicros() {
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = readFileSync('/proc/stat', 'latin1')
     .slice('cpu  '.length, 300)

@@ -2,14 +2,14 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-// Where a gateway's time goes, by layer: `node bench/profile.mjs FOLDER` reads what `npm run bench -- --profile FOLDER` wrote.
+// Shows a gateway's CPU time by layer: `node bench/profile.mjs FOLDER` reads the profiles of `npm run bench -- --profile FOLDER`.
 
-/** The first two seconds are the start of the process: loading and compiling. */
+/** Leaves out the first two seconds, in which the process loads and compiles. */
 const START_MICROS = 2_000_000
 const NATIVE_WRITES = new Set(['writeBuffer', 'writeUtf8String', 'writeLatin1String', 'writeString', 'writev'])
 
 /**
- * A `.cpuprofile`, as far as it is read here.
+ * The parts of a `.cpuprofile` that this program reads.
  * @typedef {{ id: number, callFrame: { functionName: string, url: string }, children?: number[] }} Node
  * @typedef {{ nodes: Node[], samples: number[], timeDeltas: number[] }} Profile
  */
@@ -41,7 +41,7 @@ function layersOf({ nodes, samples, timeDeltas }) {
 }
 
 /**
- * Native code without a file counts for whoever called it, except what is telling by itself.
+ * Native code has no file: it counts for its caller, unless its own name says the layer.
  * @param {number} sample
  * @param {Map<number, Node>} byId
  * @param {Map<number, number>} parents

@@ -11,11 +11,11 @@ import { reportOf, writeResults } from './report/write.mjs'
 import { SCENARIOS } from './scenarios/scenarios.mjs'
 import { OTHERS_CPU, problemOf } from './session.mjs'
 
-/** A run during which others used more than this much of a core counts only if there are too few calmer ones. */
+/** A run is disturbed when other programs used more than this share of a core. It counts only if there are too few calm runs. */
 const DISTURBED_PERCENT = 10
-/** So many calm runs are enough for a median; of fewer, all runs count. */
+/** This many calm runs are enough for a median. With fewer, all runs count. */
 const CALM_RUNS = 2
-/** What --quick takes unless told otherwise: no long waits, no peers beyond the fastest one. */
+/** The defaults of --quick: no scenario with long waits, and of the other servers only the fastest. */
 const QUICK_SCENARIOS = SCENARIOS.map(({ name }) => name).filter(name => !['curves', 'heartbeats'].includes(name))
 const QUICK_PEERS = ['tidings', 'tidings (redis)', 'nchan']
 
@@ -63,8 +63,8 @@ for (const scenario of scenarios) {
     if (reason !== undefined) leaveOut(scenario.name, peer.name, reason)
     return reason === undefined
   })
-  // Peers take turns, so that whatever disturbs the machine for a while disturbs them all. Those that were disturbed in too many
-  // runs get more, up to twice as many.
+  // Peers take turns, so that a disturbance of the machine meets all of them. A peer with too many disturbed runs gets more runs, up
+  // to twice as many.
   const runs = scenario.isLong ? 1 : options.numbers.runs
   let again = taking
   for (let run = 1; run <= 2 * runs && again.length > 0; run++) {
@@ -85,7 +85,7 @@ const problems = Object.values(results.figures).flatMap(byPeer =>
 process.exitCode = problems.length > 0 ? 1 : 0
 
 /**
- * Says whether one of its figures has fewer than `enough` calm runs until now.
+ * Runs a scenario once. Returns true while one of its figures has fewer than `enough` calm runs.
  * @param {import('./session.mjs').Scenario} scenario
  * @param {import('./peers/peers.mjs').Peer} peer
  * @param {number} enough
@@ -104,7 +104,7 @@ async function runOnce(scenario, peer, enough) {
 }
 
 /**
- * Keeps what was measured; says whether fewer than `enough` runs were calm until now.
+ * Keeps one measured figure. Returns true while fewer than `enough` of its runs were calm.
  * @param {string} peer
  * @param {import('./session.mjs').Figure} figure
  * @param {number} enough
@@ -127,7 +127,7 @@ function keep(peer, { id, value, problem, detail = {} }, enough) {
   return result.isDisturbed
 }
 
-/** Waits until nothing else keeps the machine busy, or for so long at most. @param {number} seconds */
+/** Waits until no other program keeps the machine busy, for `seconds` at most. @param {number} seconds */
 async function calm(seconds) {
   const end = performance.now() + seconds * 1000
   for (let quiet = 0; quiet < 2 && performance.now() < end; ) {
@@ -179,7 +179,7 @@ function warnAboutFiles() {
 /** @param {number[]} values */
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b)
-  // The lower of two middle values: a value that was measured, whose details can be told.
+  // Of two middle values take the lower one: it was measured, so its details can be shown.
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? Number.NaN
 }
 

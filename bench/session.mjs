@@ -2,11 +2,11 @@
 import { Load } from './load/load.mjs'
 import { cpuMicros, machineCpuMicros } from './processes.mjs'
 
-/** The detail that tells how busy anything else on the machine was meanwhile, in percent of a core: it distorts figures. */
+/** The detail that holds the CPU time of all other programs meanwhile, in percent of a core: they distort figures. */
 export const OTHERS_CPU = 'others CPU %'
 
 /**
- * What a scenario measured once: `id` names the figure ('broadcast.cpu'), `problem` says why it does not count.
+ * One measured figure: `id` is its name ('broadcast.cpu'), `problem` the reason why it does not count.
  * @typedef {{ id: string, value: number, problem?: string, detail?: Record<string, number | string> }} Figure
  *
  * `known` looks up a figure that an earlier scenario of the same run measured for this peer.
@@ -15,7 +15,7 @@ export const OTHERS_CPU = 'others CPU %'
  *   known: (id: string) => number | undefined
  * }} Context
  *
- * One that `isLong` runs once, however many runs are asked for.
+ * A scenario that `isLong` runs once, whatever the number of runs.
  * @typedef {{
  *   name: string, title: string, isLong?: true, leavesOut: (peer: import('./peers/peers.mjs').Peer) => string | undefined,
  *   run: (context: Context) => Promise<Figure[]>
@@ -23,7 +23,7 @@ export const OTHERS_CPU = 'others CPU %'
  */
 
 /**
- * Starts a peer and a load generator, and ends both whatever happens.
+ * Starts a peer and a load generator, and ends both in any case.
  * @template Result
  * @param {Context} context
  * @param {{ env?: Record<string, string>, replicas?: number }} settings
@@ -42,7 +42,7 @@ export async function withServer({ peer, folder, profile }, settings, act) {
 }
 
 /**
- * What the spec of a group says about a server.
+ * The members of a group's spec that depend on the server.
  * @param {Context} context
  * @param {import('./peers/peers.mjs').Server} server
  */
@@ -51,8 +51,8 @@ export function speaking({ peer }, server) {
 }
 
 /**
- * Does something and says what CPU it cost: of the server (all its processes), of each one, of Redis, of the load generator
- * and of a worker beside it.
+ * Calls `act` and returns its CPU cost: of the server in all, of each of its processes, of Redis, of the load generator, and of a
+ * worker.
  * @template Result
  * @param {import('./peers/peers.mjs').Server} server
  * @param {Load} load
@@ -88,7 +88,7 @@ export async function measured(server, load, act, worker) {
 }
 
 /**
- * Why what was counted does not count, or nothing: events that never came, came twice, or came out of order.
+ * The reason why a result does not count, if events were missing, repeated or out of order; otherwise nothing.
  * @param {{ missing?: number, lost?: number, repeated?: number, failure?: string }} result
  * @returns {{ problem?: string }}
  */
@@ -98,7 +98,7 @@ export function problemOf({ missing = 0, lost = 0, repeated = 0, failure = '' })
   return { problem: `${missing} missing, ${lost} skipped, ${repeated} repeated or out of order` }
 }
 
-/** An HTTP answer's status line and the beginning of its body, or any other text in one line. @param {string} text */
+/** Shortens an HTTP answer to its status line and the beginning of its body; puts any other text into one line. @param {string} text */
 function oneLine(text) {
   const [head = '', body = ''] = text.split('\r\n\r\n')
   return `${head.split('\r\n')[0]} ${body}`.slice(0, 250).trim()

@@ -1,4 +1,4 @@
-// Tidings inside your own application, which keeps its users, its routes and its server, and gets streams.
+// An application with Tidings inside: it keeps its own users, routes and server, and gets streams.
 //   node dist/examples/embed.js              one process
 //   REDIS_URL=redis://127.0.0.1:6379 ...     many processes, and workers beside them (examples/worker.ts)
 import { readFileSync } from 'node:fs'
@@ -23,7 +23,7 @@ await app.register(tidings, {
 
 app.get('/', async (_, reply) => reply.type('text/html').send(PAGE))
 
-// In place of a real login: a visitor who types a name is that user.
+// Stands in for a real login: a visitor who types a name is that user.
 app.post<{ Params: { name: string } }>('/login/:name', async ({ params }, reply) =>
   reply.header('set-cookie', `name=${encodeURIComponent(params.name)}; Path=/; HttpOnly; SameSite=Strict`).send({}),
 )

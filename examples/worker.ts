@@ -12,7 +12,7 @@ if (REDIS_URL === undefined || userId === undefined || jobId === undefined) {
 const emitter = createEmitter({
   redisUrl: REDIS_URL,
   ...(REDIS_PREFIX ? { prefix: REDIS_PREFIX } : {}),
-  // A failover of Redis takes seconds. Trying for so long publishes no event twice.
+  // A failover of Redis takes seconds. The emitter repeats a publish for this long, and never publishes it twice.
   retryForMs: 15_000,
   onTrouble: error => console.error(`Redis: ${error.message}`),
 })

@@ -14,12 +14,12 @@ const MAX_TTL_S = MAX_SESSION_MS / 1_000
 
 const TicketRequestSchema = Type.Object(
   {
-    userId: Type.String({ description: 'The user that the stream will be of.', examples: ['42'] }),
+    userId: Type.String({ description: 'The user whose stream the ticket opens.', examples: ['42'] }),
     follow: Type.Optional(
       Type.Array(Type.String(), {
         maxItems: MAX_PATTERNS,
         description:
-          'Rooms that the stream may follow beside the own room and `*`; a trailing `*` stands for any ending.',
+          "Rooms that the stream may follow in addition to the user's own and `*`. A trailing `*` stands for any ending.",
         examples: [['session:abc']],
       }),
     ),
@@ -27,7 +27,7 @@ const TicketRequestSchema = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: MAX_TTL_S,
-        description: `How long its session lasts, in seconds; ${MAX_TTL_S} (12 hours) if left out.`,
+        description: `Seconds until the ticket's session ends. Default ${MAX_TTL_S} (12 hours).`,
       }),
     ),
   },
@@ -36,15 +36,15 @@ const TicketRequestSchema = Type.Object(
 type TicketRequest = Static<typeof TicketRequestSchema>
 
 const TicketSchema = Type.Object({
-  ticket: Type.String({ description: 'For `/v1/stream?ticket=`; it is shown this once.' }),
-  expiresAt: Type.Integer({ description: 'When its session ends, in ms since 1970.' }),
-  useBefore: Type.Integer({ description: 'When it must have been used first, in ms since 1970.' }),
+  ticket: Type.String({ description: 'The ticket, for `/v1/stream?ticket=`. No later call shows it again.' }),
+  expiresAt: Type.Integer({ description: "When the ticket's session ends, in ms since 1970." }),
+  useBefore: Type.Integer({ description: 'The first use must come before this time, in ms since 1970.' }),
 })
 const EndedSchema = Type.Object({
-  ended: Type.Integer({ description: 'Streams that ended, on all replicas that answered within a second.' }),
+  ended: Type.Integer({ description: 'How many streams ended, on the replicas that answered within a second.' }),
 })
 
-// For servers: tickets, and ends of access. Everything here acts on all replicas.
+// Makes and revokes tickets and ends the access of users, for servers. Every call acts on all replicas.
 async function accessRoutes(app: FastifyInstance): Promise<void> {
   const { access, allows, authenticate } = app.tidingsAuth
   const { publish: limit, bodies } = app.tidingsLimits
@@ -52,12 +52,12 @@ async function accessRoutes(app: FastifyInstance): Promise<void> {
   if (limit !== null) app.addHook('onRequest', limit)
   app.addHook('preParsing', bodies)
   const manage = async ({ viewer }: FastifyRequest, room: string, what: string) => {
-    // One who may not even say which user it is about needs a key without patterns.
+    // The id of a stream does not say whose it is, so only a key without patterns may end a stream by id.
     const isAllowed = room === ANY_ROOM ? viewer.publish.includes(ANY_ROOM) && viewer.kind !== 'user' : true
     if (!isAllowed || !(await allows(viewer, 'manage', room))) throw new ManageForbidden(viewer.userId, what)
   }
   const end = (summary: string, description: string) => ({
-    // Request lines, where somebody logs them, hold the ticket.
+    // An application may log request lines, and this one may hold a ticket.
     logLevel: 'warn' as const,
     schema: {
       tags: ['access'],
@@ -74,9 +74,9 @@ async function accessRoutes(app: FastifyInstance): Promise<void> {
       bodyLimit: MAX_BODY_BYTES,
       schema: {
         tags: ['access'],
-        summary: 'Make a ticket for a stream',
+        summary: 'Make a ticket that opens a stream',
         description:
-          'A credential for EventSource, which cannot send headers. Good for one stream at a time and its reconnects; it must be used within 60 s.',
+          'A ticket is a credential for EventSource, which cannot send headers. It must be used within 60 s, and serves one stream at a time and its reconnects.',
         body: TicketRequestSchema,
         response: { 201: TicketSchema, ...refusals(400, 401, 403, 415, 429, 503) },
       },
@@ -93,9 +93,9 @@ async function accessRoutes(app: FastifyInstance): Promise<void> {
   )
   app.delete<{ Params: { ticket: string } }>(
     '/v1/tickets/:ticket',
-    end('Revoke a ticket', 'Ends its stream with `revoked`, and refuses the ticket from now on.'),
+    end('Revoke a ticket', 'Ends the stream of the ticket with `revoked`, and refuses the ticket from now on.'),
     async (request, reply) => {
-      // Whoever has the ticket and a key of any kind may end it.
+      // Any API key may revoke a ticket that it knows.
       if (request.viewer.kind === 'user') throw new ManageForbidden(request.viewer.userId, 'revoke a ticket')
       return ended(reply, await access.revokeTicket(request.params.ticket))
     },
@@ -104,7 +104,7 @@ async function accessRoutes(app: FastifyInstance): Promise<void> {
     '/v1/users/:userId/connections',
     end(
       "End a user's access",
-      "Ends all the user's streams with `revoked`, and refuses tokens and tickets that were made before now.",
+      "Ends all streams of the user with `revoked`, and refuses the user's tokens and tickets made before now.",
     ),
     async (request, reply) => {
       const { userId } = request.params
@@ -114,7 +114,10 @@ async function accessRoutes(app: FastifyInstance): Promise<void> {
   )
   app.delete<{ Params: { id: string } }>(
     '/v1/connections/:id',
-    end('End one stream', 'By the `connectionId` of `stream.open`; its credential stays good.'),
+    end(
+      'End one stream',
+      '`id` is the `connectionId` of `stream.open`. The credential stays valid, so the reader may come back.',
+    ),
     async (request, reply) => {
       await manage(request, ANY_ROOM, 'end a stream by its id')
       return ended(reply, await access.disconnect(request.params.id))
@@ -122,7 +125,7 @@ async function accessRoutes(app: FastifyInstance): Promise<void> {
   )
 }
 
-// In open mode users are only said, and all of them are this machine.
+// In open mode nobody proves who they are: all tickets count as made by this machine.
 function makerOf({ viewer: { kind, userId } }: FastifyRequest): string {
   return kind === 'open' ? '' : userId
 }

@@ -28,20 +28,19 @@ import { isUserId, roomOf } from '../src/room.js'
 /** Rules of an embedding application. */
 export interface AuthHooks {
   /**
-   * Says who is behind a request, in place of every built-in credential but tickets; `null` refuses it with a 401. It must
-   * not read the body, which has not arrived yet. It is not asked about a request that changes something and brings a cookie
-   * or a remembered password from a page of another origin: that is refused, unless the origin is listed in `corsOrigins`.
+   * Says who is behind a request; `null` refuses it with a 401. It replaces every built-in credential except tickets. It must not
+   * read the body, which has not arrived yet. It is not asked about cross-site requests that change something and bring a cookie
+   * or a remembered password (CSRF): these are refused, unless `corsOrigins` lists their origin.
    */
   readonly authenticate?: (request: FastifyRequest) => ViewerInput | null | Promise<ViewerInput | null>
-  /** Asked about each room after the built-in rules allowed it; `false` refuses. It can narrow the rules, not widen them. */
+  /** Asked about each room that the built-in rules allow; `false` refuses. It can narrow the rules but not widen them. */
   readonly authorize?: (viewer: Viewer, action: Action, room: string) => boolean | Promise<boolean>
 }
 
-/** What routes ask about viewers. */
+/** Who a viewer is and what they may do, for routes. */
 export interface Auth {
-  /** An onRequest hook: sets `request.viewer`, or refuses. */
+  /** An onRequest hook that sets `request.viewer` or refuses the request. */
   readonly authenticate: (request: FastifyRequest, reply: FastifyReply) => Promise<void>
-  /** Whether the viewer may do this with the room. */
   readonly allows: (viewer: Viewer, action: Action, room: string) => boolean | Promise<boolean>
   readonly access: Access
 }
@@ -51,16 +50,16 @@ declare module 'fastify' {
     tidingsAuth: Auth
   }
   interface FastifyRequest {
-    /** Who is behind the request, on routes that `tidingsAuth.authenticate` guards. */
+    /** Who is behind the request; set on routes that `tidingsAuth.authenticate` guards. */
     viewer: Viewer
   }
   interface FastifyContextConfig {
-    /** A stream for browsers: takes credentials in the URL, and only pages of listed origins. */
+    /** Set on the route that browsers stream from: it takes credentials in the URL, and pages of listed origins only. */
     isStream?: boolean
   }
 }
 
-/** What the auth plugin is made with. */
+/** Options of the auth plugin. */
 export interface AuthPluginOptions extends AuthHooks {
   readonly config: Config
   readonly access: Access
@@ -68,8 +67,8 @@ export interface AuthPluginOptions extends AuthHooks {
 
 type FindViewer = (credential: Credential, request: FastifyRequest) => Viewer | Promise<Viewer>
 
-// Decorates only: each group of routes adds `authenticate` to itself, so that probes, docs and the routes of an embedding
-// application are not guarded.
+// It only decorates: each group of routes adds the hook `authenticate` itself. A hook added here would also guard probes, docs
+// and the routes of an embedding application.
 async function auth(
   app: FastifyInstance,
   { config, access, authenticate, authorize }: AuthPluginOptions,
@@ -115,7 +114,7 @@ async function auth(
   app.addHook('preClose', async () => access.close())
 }
 
-// How the application knows its users is not known here; it may be by a cookie.
+// The application may know its users by a cookie, so every request that could be forged is refused before it is asked.
 function fromApplication(
   authenticate: NonNullable<AuthHooks['authenticate']>,
   listed: readonly string[],
@@ -133,7 +132,7 @@ function fromApplication(
   }
 }
 
-// A stream whose credential does not say of when it is ends with what is revoked from now on, and not with what was before.
+// A credential without a date counts as made now: a later revocation ends its stream, an earlier one does not.
 function asOfNow(viewer: Viewer, clock: Clock): Viewer {
   return viewer.issuedAt !== null || !clock.isSet ? viewer : { ...viewer, issuedAt: clock.now() }
 }
@@ -145,7 +144,7 @@ function builtIn(app: FastifyInstance, config: Config, access: Access): FindView
   const notAccepted = `send ${acceptedBy(config)}`
   return (credential, request) => {
     if (credential.kind === 'none') throw new Unauthorized(`the request has no credential; ${notAccepted}`)
-    // Never from a cookie or a URL: a server's key has no business in a browser.
+    // An API key is never taken from a cookie or a URL: it has no business in a browser.
     const server = credential.kind === 'bearer' || credential.kind === 'api-key' ? findKey(credential.secret) : null
     if (server !== null) return request.routeOptions.config.isStream ? actingFor(server, request) : server
     if (verify === null || credential.kind === 'api-key') {
@@ -189,7 +188,7 @@ function tokenVerifierOf(
   return createTokenVerifier({ key: keys.find, algorithms, ...rules })
 }
 
-// Open mode: whoever the URL says, on this machine only.
+// Open mode believes the URL, for clients on this machine only.
 function whoeverTheySay(request: FastifyRequest, listed: readonly string[]): Viewer {
   const mark = outsiderMark(request.raw, listed)
   if (mark !== null) throw new OpenToLoopback(mark)
@@ -197,7 +196,7 @@ function whoeverTheySay(request: FastifyRequest, listed: readonly string[]): Vie
   return createViewer({ userId: userIn(user), kind: 'open', follow: [ANY_ROOM], publish: [ANY_ROOM] })
 }
 
-// A server reads a user's stream in the user's name, if its patterns hold that user.
+// A server opens the stream of the user that `?user=` names, if its patterns allow that user's room.
 function actingFor(server: Viewer, request: FastifyRequest): Viewer {
   const { user } = request.query as { user?: unknown } // checked below
   const viewer = { ...server, userId: userIn(user) }
@@ -211,7 +210,7 @@ function userIn(user: unknown): string {
   throw new InvalidUser(shown(String(user ?? '')), 'the query parameter user')
 }
 
-// Browsers send cookies with requests that any page makes; only an origin that is listed was meant to make them.
+// Cross-site request forgery (CSRF): a browser sends its cookies with the requests of every page. Only listed origins may use them.
 function refuseForgery({ method, headers }: FastifyRequest, listed: readonly string[]): void {
   if (method === 'GET' || method === 'HEAD') return
   if (headers.origin === undefined || !listed.includes(headers.origin)) {

@@ -5,12 +5,12 @@ import type { Config } from '../src/config/config.js'
 
 const PREFLIGHT_MAX_AGE_S = 600
 
-// For the routes around it: pages of the listed origins may call them, cookies included. The headers stand on refusals and on
-// the stream too, or a page could not tell why it was refused.
+// Lets pages of the listed origins call the routes beside it, with cookies. The headers stand on refusals and streams too:
+// otherwise a page could not read why it was refused.
 async function crossOrigin(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
   if (config.corsOrigins.length === 0) return
   await app.register(cors, {
-    // A list, never a single string: that would be sent to every origin.
+    // A list, never a single string: @fastify/cors would send that string to every origin.
     origin: [...config.corsOrigins],
     credentials: true,
     methods: ['GET', 'POST', 'DELETE'],

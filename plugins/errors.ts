@@ -5,25 +5,25 @@ import { BodyTooLarge, InvalidRequest, shown, UnsupportedMediaType } from '../sr
 
 const RETRY_AFTER_S = 1
 
-// For the instance that registers it, and below: an embedding application keeps its own error handler elsewhere.
+// Sets the error handler of the instance that registers it and of those below. An embedding application keeps its own elsewhere.
 async function errors(app: FastifyInstance): Promise<void> {
   app.setErrorHandler<FastifyError>(answerError)
 }
 
 /**
- * Answers every error as `{ statusCode, code, error, message }` with a TIDINGS_ code. What Fastify raises by itself is
- * translated; anything unknown is a 500 that says nothing internal.
+ * Answers every error as `{ statusCode, code, error, message }` with a TIDINGS_ code. Fastify's own errors are translated; an
+ * unknown error becomes a 500 that says nothing internal.
  */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const known = translate(error, request.headers['content-type'], request.routeOptions.bodyLimit)
   const statusCode = known.statusCode ?? 500
   if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_S)
-  // Fastify would close the connection on a publisher that is still sending, whose reset may overtake the answer. The rest of
-  // the body is read and dropped instead, for as long as a request may take.
+  // Fastify would close the connection while the publisher still sends, and the reset could overtake the answer. Instead the
+  // rest of the body is read and dropped, until the time limit of a request.
   if (known.code === 'TIDINGS_BODIES_TOO_LARGE') reply.removeHeader('connection')
   const { log } = request.server
   const reqId = request.id
-  // The bus being away, or a publisher's flood, is no fault of the program: a line says so, without a stack for each request.
+  // An unreachable bus or a flood of bodies is no bug: log one line without a stack.
   if (known.code?.startsWith('TIDINGS_BUS_') || known.code === 'TIDINGS_BODIES_TOO_LARGE')
     log.warn({ reqId, code: known.code }, known.message)
   else if (statusCode >= 500) log.error({ reqId, err: known }, 'request failed')
@@ -31,7 +31,7 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   const { code, message } = known.code?.startsWith('TIDINGS_')
     ? known
     : { code: 'TIDINGS_INTERNAL', message: 'something went wrong on the server' }
-  // An object, not the error: that would go on to the error handler of the application around.
+  // Send a plain object: Fastify would pass an error on to the error handler of the surrounding application.
   return reply.code(statusCode).send({ statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message })
 }
 
@@ -49,7 +49,7 @@ function translate(error: FastifyError, contentType: string | undefined, bodyLim
     case 'FST_ERR_MAX_PARAM_LENGTH':
       return withStatus(new InvalidRequest('a name in the path is too long: rooms have 1-200 characters'), 414)
     default:
-      // Schema violations and malformed requests: their messages are Fastify's and hold nothing internal.
+      // Schema violations and malformed requests: Fastify's messages about them hold nothing internal.
       return (error.statusCode ?? 500) < 500 ? withStatus(new InvalidRequest(error.message), error.statusCode) : error
   }
 }

@@ -11,33 +11,33 @@ declare module 'fastify' {
   }
 }
 
-/** What the gateway plugin is made with. */
+/** Options of the gateway plugin. */
 export interface GatewayPluginOptions {
   readonly config: Config
   readonly adapters: Adapters
 }
 
-// Owns the life of the gateway and its adapters: starts them with the application, ends all streams before the server waits for its
-// connections, and closes the rest when every request was answered.
+// Owns the life of the gateway and its adapters. It starts them with the application, ends all streams before the server waits
+// for its connections, and closes the rest once every request is answered.
 async function gateway(app: FastifyInstance, { config, adapters }: GatewayPluginOptions): Promise<void> {
   const { bus, clock } = adapters
   const tidings = new Gateway({ ...limitsOf(config), bus, clock, log: app.log })
   app.decorate('tidings', tidings)
   app.addHook('onReady', async () => {
     tidings.start()
-    // Behind everything that listens: access has registered by now.
+    // Connect last: by now every listener, such as access, is registered and misses no message.
     adapters.connect()
   })
-  // `app.close()` would wait forever for streams that nobody ended.
+  // Otherwise `app.close()` would wait for open streams for ever.
   app.addHook('preClose', () => tidings.endStreams())
-  // Behind the end of the server: a publish that comes before it is taken and answered.
+  // After the server has closed: a publish that arrives before is still taken and answered.
   app.addHook('onClose', async () => {
     await tidings.close()
     adapters.close()
   })
 }
 
-// The options of a configuration hold secrets, which the gateway has no use for.
+// Only these values: the rest of the configuration holds secrets, which the gateway does not need.
 function limitsOf({
   heartbeatMs,
   connectionMaxAgeMs,

@@ -13,14 +13,14 @@ const ReadySchema = Type.Object({
   busLagMs: Type.Union([Type.Number(), Type.Null()]),
 })
 
-// Probes. Liveness never depends on the bus: restarting a replica mends no Redis, and would cut its streams.
+// Probes. Liveness never depends on the bus: restarting a replica would cut its streams, and mend no Redis.
 async function health(app: FastifyInstance): Promise<void> {
   app.get(
     '/livez',
     {
       schema: {
         tags: ['probes'],
-        summary: 'The process answers',
+        summary: 'Liveness: the process answers',
         response: { 200: Type.Object({ status: Type.Literal('ok') }) },
       },
     },
@@ -31,8 +31,9 @@ async function health(app: FastifyInstance): Promise<void> {
     {
       schema: {
         tags: ['probes'],
-        summary: 'New streams can be served',
-        description: '`degraded` answers 200: streams stay useful while the bus is away.',
+        summary: 'Readiness: this replica can serve new streams',
+        description:
+          '`degraded` answers 200: streams stay useful, but publishing or catching up may fail until the bus is back.',
         response: { 200: ReadySchema, 503: ReadySchema },
       },
     },

@@ -5,7 +5,7 @@ import fp from 'fastify-plugin'
 
 const PAGE = readFileSync(new URL('home.html', import.meta.url), 'utf8')
 
-// Only the page's own script and style run, and it talks to nobody but this gateway.
+// Only the page's own script and style run, and they may connect only to this gateway.
 const POLICY = [
   "default-src 'none'",
   `script-src ${hashesOf('script')}`,
@@ -17,7 +17,7 @@ const POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-// The first-sight page: watch events arrive, publish some. For open mode, where whoever looks may do both.
+// The page at /: watch events arrive, publish some. Only an open gateway has it, where every visitor may follow and publish.
 async function home(app: FastifyInstance): Promise<void> {
   app.get('/', { schema: { hide: true } }, async (_, reply) =>
     reply

@@ -16,22 +16,22 @@ type Done = (error?: Error) => void
 /** An onRequest hook that runs after the viewer is known. */
 export type LimitHook = (request: FastifyRequest, reply: FastifyReply, done: Done) => void
 
-/** What counts and refuses; `null` where there is no limit, so that it costs nothing. */
+/** The hooks and calls that count requests and refuse them. Where no limit is set, the member is `null` and costs nothing. */
 export interface Limits {
   /** Counts a request as one event. */
   readonly publish: LimitHook | null
   /** Counts a request as one new stream. */
   readonly connect: LimitHook | null
-  /** Refuses those who have begun too many rooms. */
+  /** Refuses a publisher that has begun too many rooms. */
   readonly rooms: LimitHook | null
   /**
-   * Counts a batch, whose first event was counted with its request.
+   * Counts the events of a batch, except the first: it was counted with the request.
    * @throws RateLimited
    */
   readonly batch: (request: FastifyRequest, reply: FastifyReply, events: number) => Promise<void>
   /** Counts the rooms that a publish of this request began. */
   readonly roomsBegan: ((request: FastifyRequest, count: number) => void) | null
-  /** A preParsing hook that bounds what the bodies of all requests hold, until they are answered. */
+  /** A preParsing hook that bounds the bytes that the bodies of all unanswered requests hold. */
   readonly bodies: (
     request: FastifyRequest,
     reply: FastifyReply,
@@ -46,10 +46,10 @@ declare module 'fastify' {
   }
 }
 
-/** What the limits plugin is made with. */
+/** Options of the limits plugin. */
 export interface LimitsOptions {
   readonly config: Config
-  /** Where replicas add up what they count; `null` where there is one replica. */
+  /** The counts of all replicas for one limit, added up; `null` where there is one replica. */
   readonly store: ((limit: string) => SharedBuckets) | null
 }
 
@@ -59,7 +59,7 @@ interface Kind {
   readonly windowMs: number
   readonly what: string
   readonly within: string
-  /** Those whom it does not concern. */
+  /** Viewers for whom the limit does not count. */
   readonly isExempt?: (viewer: Viewer) => boolean
 }
 
@@ -73,15 +73,15 @@ const KINDS: Record<Kind['name'], Kind> = {
   connect: { name: 'connect', option: 'rateLimitConnect', what: 'new streams', ...MINUTE },
 }
 
-// Rates and bounds. A publisher or viewer over a rate is refused with 429; the stream's door turns that into an answer that
-// EventSource comes back from.
+// Rates of requests, and the bound on bodies. A publisher or viewer over a rate is refused with 429. The stream's route turns the
+// 429 into a 200 that says `overloaded`: after an error status EventSource would never come back.
 async function limits(app: FastifyInstance, { config, store }: LimitsOptions): Promise<void> {
   const refused: Record<Kind['name'], number> = { publish: 0, rooms: 0, connect: 0 }
   addMetric(app, refused)
   const isDue = atMostEvery(LOG_INTERVAL_MS)
   const note = ({ name }: Kind, refusal: Error) => {
     refused[name]++
-    // Refusals repeat: a line of a limit now and then is enough.
+    // Refusals repeat: one line per limit every 10 s is enough.
     if (isDue(name)) app.log.warn({ limit: name, refused: refused[name] }, `rate limit: ${refusal.message}`)
   }
   const [publish, rooms, connect] = [KINDS.publish, KINDS.rooms, KINDS.connect].map(kind =>
@@ -92,7 +92,7 @@ async function limits(app: FastifyInstance, { config, store }: LimitsOptions): P
     connect: hookOf(connect, 1),
     rooms: hookOf(rooms, 0),
     batch: async (request, reply, events) => {
-      // Others of the same publisher may have come while its body was on the way.
+      // Other requests of this publisher may have begun rooms while this body was arriving.
       await rooms?.take(request, reply, 0)
       if (events > 1) await publish?.takeRest(request, reply, events - 1)
     },
@@ -105,7 +105,7 @@ function createRate(kind: Kind, limit: number, store: LimitsOptions['store'], on
   const { option, windowMs, what, within, isExempt = () => false } = kind
   const { env, default: byDefault } = ConfigSchema.properties[option]
   const limiter = new Limiter({ limit, windowMs, shared: store?.(kind.name) ?? null })
-  // In open mode everybody comes from this machine, to develop and to measure: only a limit that was chosen holds there.
+  // In open mode every client is on this machine, for development or a benchmark: only a limit other than the default holds.
   const concerns = ({ viewer }: FastifyRequest) => (viewer.kind === 'open' ? limit !== byDefault : !isExempt(viewer))
   const check = (request: FastifyRequest, reply: FastifyReply, waitMs: number) => {
     if (waitMs === 0) return
@@ -118,10 +118,10 @@ function createRate(kind: Kind, limit: number, store: LimitsOptions['store'], on
   const settle = (request: FastifyRequest, reply: FastifyReply, wait: number | Promise<number>) =>
     typeof wait === 'number' ? check(request, reply, wait) : wait.then(ms => check(request, reply, ms))
   return {
-    /** @throws RateLimited  there is no room for one event; otherwise all of them are counted */
+    /** Counts all the events if the limit has room for one. @throws RateLimited  it has none */
     take: (request: FastifyRequest, reply: FastifyReply, events: number) =>
       concerns(request) ? settle(request, reply, limiter.take(whoOf(request), events)) : undefined,
-    /** The same for the other events of a request that was let through. */
+    /** The same for the remaining events of a request whose first event was taken. */
     takeRest: (request: FastifyRequest, reply: FastifyReply, events: number) =>
       concerns(request) ? settle(request, reply, limiter.takeRest(whoOf(request), events)) : undefined,
     charge: (request: FastifyRequest, events: number) => {
@@ -144,7 +144,7 @@ function hookOf(rate: ReturnType<typeof createRate> | null | undefined, events: 
   }
 }
 
-// Bytes are counted as they come. A body that would hold too many is refused while it is still on its way.
+// Bytes are counted as they arrive, so a body past the bound is refused before the rest of it has come.
 function boundBodies(bodies: Bodies): Limits['bodies'] {
   return (request, reply, payload, done) => {
     const who = whoOf(request)
@@ -162,19 +162,19 @@ function boundBodies(bodies: Bodies): Limits['bodies'] {
         return
       }
       const error = new BodiesTooLarge(shown(nameOf(request)), bodies.heldBy(who) + bytes, allowed)
-      // At once, so that of many bodies that come side by side one at least gets through.
+      // Give the bytes back at once: of many bodies that arrive side by side, at least one then gets through.
       giveBack()
-      // Its parser sees the body end in an error, which becomes the answer. A body without a parser holds nothing.
+      // The body's parser answers with the error that it sees. A body without a parser holds nothing.
       if (payload.listenerCount('error') > 0) payload.emit('error', error)
     }
     payload.on('data', count)
-    // It was answered, or its publisher has left.
+    // The request was answered, or its publisher has left.
     reply.raw.once('close', giveBack)
     done(null, payload)
   }
 }
 
-// In open mode users are only said, so the address counts.
+// In open mode nobody proves who they are, so the limits count by address.
 function whoOf({ viewer: { kind, userId }, ip }: FastifyRequest): string {
   return kind === 'open' ? `address:${ip}` : `${kind}:${userId}`
 }
@@ -183,7 +183,7 @@ function nameOf({ viewer: { kind, userId }, ip }: FastifyRequest): string {
   return kind === 'open' ? ip : userId
 }
 
-// A server that may publish to every user begins as many rooms as there are users.
+// An API key for every user begins as many rooms as there are users: no number would fit.
 function isUnbounded({ kind, publish }: Viewer): boolean {
   return kind === 'server' && covers(publish, EVERY_USER)
 }

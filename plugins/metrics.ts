@@ -11,13 +11,13 @@ type Failure = 'unavailable' | 'uncertain' | 'forbidden' | 'invalid' | 'rate' | 
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Where the metrics of this gateway are. */
+    /** The metrics of this gateway. */
     tidingsMetrics: Registry
   }
 }
 
-// Counts live in the core as plain numbers; this gives them Prometheus' names when it asks. Only publishes are measured
-// here, by hooks on their own routes, so that no stream and no delivery pays for it.
+// The core counts in plain numbers, and this plugin gives them Prometheus' names at each scrape. Only publishes are measured here,
+// by hooks on their own routes, so that streams and deliveries pay nothing.
 async function metrics(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
   const registry = new Registry()
   app.decorate('tidingsMetrics', registry)
@@ -91,7 +91,7 @@ function addPublishes(registry: Registry, app: FastifyInstance): void {
   let embedded = 0
   countBy(registry, 'tidings_events_published_total', 'Events accepted here', 'route', () => {
     const throughDoors = Object.values(published).reduce((sum, count) => sum + count, 0)
-    // The gateway counts a moment before the door does: a counter must not fall back for that.
+    // The gateway counts a publish before its route does. A counter must never fall, so keep the maximum.
     embedded = Math.max(embedded, app.tidings.counts.published - throughDoors)
     return { ...published, embedded }
   })
@@ -123,7 +123,7 @@ function addPublishes(registry: Registry, app: FastifyInstance): void {
   })
 }
 
-// What was published: one, or the items of a batch. A repeated key is not published again.
+// How many events an answer says were published: one, or the items of a batch, without those of repeated keys.
 function countEvents(payload: unknown): number {
   if (typeof payload !== 'object' || payload === null) return 0
   if ('events' in payload && Array.isArray(payload.events)) return payload.events.reduce(sumEvents, 0)
@@ -148,7 +148,7 @@ function sampleLag(registry: Registry, app: FastifyInstance): void {
   const lag = new Histogram({ name: 'tidings_bus_lag_seconds', help, buckets: SECONDS, registers: [registry] })
   const timer = setInterval(() => {
     const { status, lagMs } = app.tidings.busHealth
-    // While the bus is away, the last lag says nothing about now; `tidings_redis_up` does.
+    // While the bus is away the last lag is out of date; `tidings_redis_up` tells.
     if (status === 'ok' && lagMs !== null) lag.observe(lagMs / 1_000)
   }, LAG_SAMPLE_MS).unref()
   app.addHook('onClose', async () => clearInterval(timer))

@@ -3,13 +3,13 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
-/** What the OpenAPI plugin is made with. */
+/** Options of the OpenAPI plugin. */
 export interface OpenapiOptions {
   /** The product's version. */
   readonly version: string
 }
 
-// The page's own scripts and styles run, and it talks to nobody but this gateway. Its pictures are in its scripts and styles.
+// Only the page's own scripts and styles run, and they may connect only to this gateway. Its pictures are data URLs inside them.
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -31,7 +31,7 @@ async function openapi(app: FastifyInstance, { version }: OpenapiOptions): Promi
       tags: [
         { name: 'stream', description: 'For readers' },
         { name: 'publish', description: 'For publishers' },
-        { name: 'access', description: 'Tickets and ends of access' },
+        { name: 'access', description: 'For servers: make tickets, end access' },
         { name: 'probes', description: 'For operators' },
       ],
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
@@ -41,7 +41,7 @@ async function openapi(app: FastifyInstance, { version }: OpenapiOptions): Promi
     page.addHook('onSend', async (_, reply) => {
       reply.header('x-content-type-options', 'nosniff').header('referrer-policy', 'no-referrer')
     })
-    // No picture of what a validator on the internet thinks of the document.
+    // Swagger UI would show a badge from a validator on the internet, and send it the document's URL.
     await page.register(swaggerUi, { routePrefix: '/docs', staticCSP: POLICY, uiConfig: { validatorUrl: null } })
     page.get('/openapi.json', { schema: { hide: true } }, async (_, reply) =>
       reply.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'").send(app.swagger()),

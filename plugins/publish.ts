@@ -10,7 +10,7 @@ import { refusals } from '../src/http/schemas.js'
 import { endOfTurn } from '../src/http/turn.js'
 import { EVERYONE, userRoom } from '../src/room.js'
 
-/** The ways to publish over HTTP, as metrics name them. */
+/** The routes that publish, as metrics name them. */
 type Door = 'user' | 'room' | 'broadcast' | 'batch'
 
 declare module 'fastify' {
@@ -20,30 +20,37 @@ declare module 'fastify' {
   }
 }
 
-/** Bytes of a batch's body. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024
 // Room for type, key and the JSON around the data.
 const BODY_OVERHEAD_BYTES = 4_096
 
 const BatchSchema = Type.Array(
   Type.Composite([
-    Type.Object({ to: Type.String({ description: '`user:<id>`, a room, or `*`', examples: ['user:42'] }) }),
+    Type.Object({
+      to: Type.String({
+        description: 'The room to publish to: any room, `user:<id>` for one user, or `*` for everyone.',
+        examples: ['user:42'],
+      }),
+    }),
     EventBodySchema,
   ]),
 )
 const ManyPublishedSchema = Type.Object({ events: Type.Array(PublishedSchema) })
 const KeyHeaderSchema = Type.Object({
   'idempotency-key': Type.Optional(
-    Type.String({ description: 'Same as the member `key`; for a batch it covers all items.' }),
+    Type.String({
+      description: 'The same as `key` in the body. For a batch, every item without a `key` gets one made from it.',
+    }),
   ),
 })
 
-// The doors for publishers. Bodies stay text until src/http/body.ts reads them, so that `data` arrives as it was sent.
+// The routes for publishers. Bodies stay text until src/http/body.ts reads them: a payload that was parsed and written again
+// would lose digits of its numbers.
 async function publish(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
   const { maxEventBytes } = config
   const { allows, authenticate } = app.tidingsAuth
   const { publish: eventLimit, rooms: roomLimit, batch: countBatch, roomsBegan, bodies } = app.tidingsLimits
-  // Before bodies are read: nobody makes the gateway hold bytes without a credential.
+  // Before the body is read: without a credential nobody makes the gateway hold bytes.
   app.addHook('onRequest', authenticate)
   for (const limit of [roomLimit, eventLimit]) if (limit !== null) app.addHook('onRequest', limit)
   app.addHook('preParsing', bodies)
@@ -55,7 +62,7 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
     config: { door },
     bodyLimit: maxEventBytes + BODY_OVERHEAD_BYTES,
     schema: { tags: ['publish'], summary, headers: KeyHeaderSchema, body: EventBodySchema, response: responses },
-    // The schemas describe; src/http/body.ts checks, because it names what is wrong and keeps the payload's text.
+    // The schemas only describe. src/http/body.ts checks bodies: it names the mistake and keeps the payload's text.
     validatorCompiler: () => () => true,
   })
   const publishOne = async (request: FastifyRequest, reply: FastifyReply, room: string, place: string) => {
@@ -70,7 +77,7 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
       const isAllowed = allows(request.viewer, 'publish', room)
       if (isAllowed !== true && !(await isAllowed)) throw new PublishForbidden(request.viewer.userId, room)
     }
-    // Counted when it is known, for a publisher cannot tell new rooms from old ones: too many of them are waited out afterwards.
+    // Only the bus knows which rooms are new, so they are counted after the publish. A publisher over its limit waits afterwards.
     const onNewRooms = roomsBegan === null ? undefined : (count: number) => roomsBegan(request, count)
     const published = await app.tidings.publishDrafts(drafts, onNewRooms)
     await endOfTurn()
@@ -79,7 +86,7 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
 
   app.post<{ Params: { userId: string } }>(
     '/v1/users/:userId/events',
-    options('user', 'Publish to one user: all their connections'),
+    options('user', 'Publish to all streams of one user'),
     (request, reply) => publishOne(request, reply, userRoom(request.params.userId, 'the path'), 'the request'),
   )
   app.post('/v1/broadcast', options('broadcast', 'Publish to everyone'), (request, reply) =>
@@ -93,12 +100,12 @@ async function publish(app: FastifyInstance, { config }: { config: Config }): Pr
   app.register(async batch => {
     batch.addContentTypeParser(['application/x-ndjson', 'application/ndjson'], { parseAs: 'string' }, keepText)
     batch.post('/v1/events', {
-      ...options('batch', 'Publish many at once: all of them, or none'),
+      ...options('batch', 'Publish many events: all of them or none'),
       bodyLimit: MAX_BATCH_BYTES,
       schema: {
         tags: ['publish'],
-        summary: 'Publish many at once: all of them, or none',
-        description: 'A JSON array, or `application/x-ndjson` with one event a line.',
+        summary: 'Publish many events: all of them or none',
+        description: 'The body is a JSON array, or `application/x-ndjson` with one event per line.',
         headers: KeyHeaderSchema,
         body: BatchSchema,
         response: { ...responses, 202: ManyPublishedSchema },
@@ -126,7 +133,7 @@ function keyOf(request: FastifyRequest): string | undefined {
   return Array.isArray(key) ? key[0] : key
 }
 
-// One key for the whole batch: each item gets its own from it, so that repeating the batch publishes nothing twice.
+// Each item gets an idempotency key made from the batch's, so that a repeated batch publishes nothing twice.
 function withBatchKey(drafts: Draft[], key: string | undefined): Draft[] {
   if (key === undefined) return drafts
   return drafts.map((draft, i) =>

@@ -6,12 +6,12 @@ import { collectDefaultMetrics } from 'prom-client'
 // Each sample wakes the process: at prom-client's own 10 ms an idle gateway did little else.
 const LOOP_SAMPLE_MS = 50
 
-// Where Prometheus reads. What concerns the whole process (memory, event loop, descriptors) is added here, not in the
-// metrics plugin: an application that embeds the gateway has its own.
+// The route that Prometheus reads. It adds the metrics of the whole process (memory, event loop, descriptors), which the
+// metrics plugin leaves out: an application that embeds the gateway has its own.
 async function scrape(app: FastifyInstance): Promise<void> {
   const registry = app.tidingsMetrics
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_SAMPLE_MS })
-  // Anybody who reaches the port may ask: all requests that come while an answer is being made get that one.
+  // Anybody who reaches the port may ask. Requests that come while an answer is being made share it: a flood costs one answer.
   let underWay: Promise<string> | null = null
   const render = (): Promise<string> => {
     underWay ??= registry.metrics().finally(() => {

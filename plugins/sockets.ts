@@ -4,11 +4,11 @@ import type { SocketWatch } from '../src/http/socket-watch.js'
 
 const REPORT_MS = 10_000
 
-// For a server of our own: its sockets learn of a shutdown when it is announced, and what they sent before it closes is answered.
+// For the gateway's own server: a shutdown is announced to its sockets, and requests that arrive before the close are answered.
 async function sockets(app: FastifyInstance, { watch }: { watch: SocketWatch }): Promise<void> {
   const { leaving } = app.tidings
   leaving.addEventListener('abort', () => watch.leave())
-  // Behind the gateway's: streams have ended by then.
+  // This hook runs after the gateway's, which has ended the streams.
   app.addHook('preClose', () => watch.close())
   let reported = 0
   const report = setInterval(() => {

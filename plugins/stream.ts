@@ -26,26 +26,32 @@ import { type CloseReason, goesElsewhere } from '../src/stream/close-reason.js'
 import type { Connection } from '../src/stream/connection.js'
 
 const KEEPALIVE_MS = 30_000
-// About 10 ms of work: what a storm of readers may add to the way of a live event.
+// About 10 ms of work: a reconnect storm (thundering herd) delays a live event by no more.
 const STREAMS_PER_GROUP = 32
-// EventSource comes back even when it is told not to; the other stream will not be over soon.
+// EventSource comes back even when it is told not to. The stream that took the ticket will live for a while.
 const REPLACED_RETRY_MS = 30_000
 
 const QuerySchema = Type.Object({
   rooms: Type.Optional(
     Type.String({
-      description: 'Comma-separated rooms to follow beside your own and `*`.',
+      description: 'Rooms to follow, separated by commas, in addition to your own and `*`.',
       examples: ['session:abc,hub'],
     }),
   ),
-  envelope: Type.Optional(Type.String({ description: '`true`: data is `{"room","type","at","data"}`.' })),
-  last_event_id: Type.Optional(
-    Type.String({ description: 'Resumes after this event; the header Last-Event-ID goes first.' }),
+  envelope: Type.Optional(
+    Type.String({
+      description: 'With `true` the data of each event is `{"room","type","at","data"}` instead of the payload alone.',
+    }),
   ),
-  ticket: Type.Optional(Type.String({ description: 'A ticket, from `POST /v1/tickets`.' })),
-  token: Type.Optional(Type.String({ description: 'A JWT, for readers that cannot send headers.' })),
+  last_event_id: Type.Optional(
+    Type.String({ description: 'Resume after the event with this id. The header `Last-Event-ID` takes precedence.' }),
+  ),
+  ticket: Type.Optional(Type.String({ description: 'A ticket from `POST /v1/tickets`.' })),
+  token: Type.Optional(Type.String({ description: 'A JWT, for clients that cannot send headers.' })),
   user: Type.Optional(
-    Type.String({ description: 'Whose stream, where no credentials are configured or an API key asks for it.' }),
+    Type.String({
+      description: 'The user whose stream is opened: with an API key, or on a gateway without credentials.',
+    }),
   ),
 })
 interface StreamQuery {
@@ -54,10 +60,10 @@ interface StreamQuery {
   last_event_id?: string
 }
 
-// The door for readers: checks the request, shakes hands, and gives the socket to the gateway.
+// The route for readers: it checks the request, sends the response head, and hands the socket to the gateway.
 async function stream(app: FastifyInstance, { config }: { config: Config }): Promise<void> {
   await app.register(fastifySSE, { heartbeatInterval: 0 })
-  // Peers that vanish without a word are found by the kernel.
+  // TCP keep-alive: the kernel finds peers that vanished without a FIN.
   app.server.on('connection', (socket: Socket) => socket.setKeepAlive(true, KEEPALIVE_MS))
   const { access, allows, authenticate } = app.tidingsAuth
   const { connect: connectLimit } = app.tidingsLimits
@@ -66,27 +72,28 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
   app.get<{ Querystring: StreamQuery }>('/v1/stream', {
     sse: 'only',
     config: { isStream: true },
-    // Where somebody logs request lines: this one may hold a token.
+    // An application may log request lines, and this one may hold a token.
     logLevel: 'warn',
     onRequest: [admit, authenticate, ...(connectLimit === null ? [] : [connectLimit])],
     // A HEAD would open a stream that nobody reads.
     exposeHeadRoute: false,
     schema: {
       tags: ['stream'],
-      summary: "Open the viewer's stream",
-      description: 'Server-Sent Events: `stream.open` first, then what was missed, then live events.',
+      summary: 'Open a stream of Server-Sent Events',
+      description:
+        'The stream begins with `stream.open`, then brings the events that the reader missed, then live events.',
       querystring: QuerySchema,
       response: { 200: Type.String({ description: 'text/event-stream' }), ...refusals(400, 401, 403, 406) },
     },
     validatorCompiler: () => () => true,
     preSerialization: async (request, reply, payload) => {
-      // What @fastify/sse answers by itself gets a code like every other error.
+      // @fastify/sse answers 406 by itself; give that answer a code like every other error.
       return reply.statusCode === 406
         ? withCode(payload, new NotAcceptable(shown(request.headers.accept ?? '')))
         : payload
     },
     handler: async (request, reply) => {
-      // A body would stop the socket from being read, and then nobody would notice that the reader left.
+      // A body would stop Node from reading the socket, and nobody would notice that the reader left.
       if (hasBody(request)) throw new InvalidRequest('a stream request has no body; send none with GET /v1/stream')
       const { viewer } = request
       const rooms = readRooms(request.query.rooms, config.maxRoomsPerConnection)
@@ -101,7 +108,7 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
       const isReturning = after !== null && after !== 'unknown'
       const seat = ticket === null ? undefined : await access.takeSeat({ ...viewer, ticket }, id, isReturning)
       if (seat === null) return refuse(app, request, reply, 'replaced', REPLACED_RETRY_MS)
-      // What happened while it was awaited: the reader left, or its user was revoked.
+      // During the awaits above the reader may have left, or its user may have been revoked.
       if (request.raw.socket.destroyed) return reply.hijack()
       access.refuseRevoked(viewer)
       const output = shakeHands(request, reply)
@@ -109,11 +116,11 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
       if (request.raw.httpVersionMajor === 2) leaveSession(connection, reply)
       if (seat !== undefined) access.sit(connection, seat, output)
     },
-    // What passes by itself must not be an error status: EventSource would never come back.
+    // After an error status EventSource never comes back, so a passing trouble is told in a 200.
     errorHandler: (error, request, reply) => {
       if (error.statusCode !== 429 && error.statusCode !== 503) return reply.send(error)
       const retryAfterS = Number(reply.getHeader('retry-after') ?? 1)
-      // Which limit it was is the reader's to know; what is wrong with a server is not.
+      // A reader may know which limit it met, but nothing about a server's trouble.
       const message = error.statusCode === 429 ? error.message : undefined
       refuse(app, request, reply, 'overloaded', retryAfterS * 1_000 * (1 + Math.random()), message)
     },
@@ -121,7 +128,7 @@ async function stream(app: FastifyInstance, { config }: { config: Config }): Pro
 }
 
 function hasBody({ headers, raw }: FastifyRequest): boolean {
-  // Over HTTP/2 a request that its head does not end goes on, whatever its headers say.
+  // Over HTTP/2 only the END_STREAM flag of the head says that no body follows; content-length proves nothing.
   // Safe: the request came over HTTP/2.
   if (raw.httpVersionMajor === 2) return !(raw as unknown as Http2ServerRequest).stream.endAfterHeaders
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
@@ -149,7 +156,7 @@ function readAfter(request: FastifyRequest<{ Querystring: StreamQuery }>): Curso
   return (typeof text === 'string' ? parseCursor(text) : null) ?? 'unknown'
 }
 
-// The answer to a reader that gets no stream now: a stream that says so, and ends.
+// Answers a reader that gets no stream now: with a stream that gives the reason and ends.
 function refuse(
   app: FastifyInstance,
   request: FastifyRequest,
@@ -171,19 +178,19 @@ function refuse(
   app.tidings.refuse(raw, reason, retryMs, message)
 }
 
-// Sends the response head and takes the socket, or the HTTP/2 stream, out of Fastify's and Node's hands.
+// Sends the response head and takes the socket, or the HTTP/2 stream, away from Fastify and Node.
 function shakeHands(request: FastifyRequest, reply: FastifyReply): Writable {
-  // It has one already when there is a secret in the URL.
+  // The auth plugin has set `no-store` when the URL holds a secret.
   const store = reply.hasHeader('cache-control') ? 'no-store, ' : ''
   reply.header('cache-control', `no-cache, ${store}no-transform`)
   if (request.raw.httpVersionMajor === 2) return shakeHands2(reply)
   const { raw } = reply
   const { socket } = raw
-  // Behind a request whose answer never ends, this one would never be answered.
+  // A pipelined request waits for the answers before it, and a stream's answer never ends.
   if (socket === null) throw new InvalidRequest('a stream needs a connection of its own: requests cannot be pipelined')
-  // First: else the end of the handler, or its timeout, would end the stream.
+  // This comes first: otherwise the end of the handler, or its timeout, would end the stream.
   reply.hijack()
-  // The end of the connection is the end of the body: no chunk framing around frames.
+  // The end of the connection ends the body, so frames need no chunk framing around them.
   raw.useChunkedEncodingByDefault = false
   reply.header('connection', 'close')
   reply.sse.keepAlive()
@@ -204,15 +211,15 @@ function shakeHands2(reply: FastifyReply): Writable {
   const { stream } = reply.raw as unknown as Http2ServerResponse
   // Safe: Fastify's headers are lower-case names and values that HTTP takes.
   const headers = reply.getHeaders() as OutgoingHttpHeaders
-  // A reader that has cancelled by now is noticed like one that leaves later.
+  // If the reader has cancelled already, the gateway notices that as it notices a later end.
   if (!stream.closed) {
     stream.respond({ ':status': 200, 'content-type': 'text/event-stream', 'x-accel-buffering': 'no', ...headers })
   }
   return stream
 }
 
-// A reader that should come back to another replica would come back to this one, over the HTTP/2 connection that it has: so
-// that takes no more requests. Other streams on it go on.
+// A reader that should move to another replica would return to this one over its open HTTP/2 connection. So the connection takes
+// no more requests (GOAWAY); its other streams go on.
 function leaveSession(connection: Connection, reply: FastifyReply): void {
   // Safe: the request came over HTTP/2.
   const { stream } = reply.raw as unknown as Http2ServerResponse

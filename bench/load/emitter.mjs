@@ -3,11 +3,11 @@ import { createEmitter } from '../../dist/src/emitter.js'
 import { buildPayload, nowMicros } from './payload.mjs'
 import { EVENT_TYPE } from './protocols.mjs'
 
-// A worker that publishes straight through Redis, as a user's own would: the product's emitter, a JavaScript object an event.
+// A worker that publishes directly through Redis with the product's emitter, as a user's worker does: one JavaScript object per event.
 
 /** @type {Awaited<ReturnType<typeof createEmitter>> | undefined} */
 let emitter
-/** What each room was sent, by name. @type {Map<string, number>} */
+/** How many events each room was sent, by name. @type {Map<string, number>} */
 const sent = new Map()
 
 const calls = {

@@ -4,12 +4,12 @@ import { Ledger } from './ledger.mjs'
 import { PROTOCOLS } from './protocols.mjs'
 import { signToken } from './token.mjs'
 
-/** One buffer for every socket: a read is handled to its end before the next one begins. */
+/** One buffer for all sockets: each read is handled completely before the next one begins. */
 const SHARED = Buffer.alloc(256 * 1024)
-/** Its last byte is left for the ledger's sentinel. */
+/** The ledger needs the last byte for its sentinel. */
 const READ_INTO = SHARED.subarray(0, -1)
 
-/** More sockets than this from one address would run out of ports. */
+/** One source address has ports for about this many sockets. */
 const SOCKETS_PER_ADDRESS = 25_000
 
 const OPEN_TIMEOUT_MS = 15_000
@@ -18,8 +18,8 @@ const RETRY_MS = 1000
 /**
  * Streams that are opened, cut and counted together. Connection i follows room `i % rooms`, and counts its events.
  *
- * A connection is opening (`greetings[i]` holds what came so far), open (`greetings[i]` is null), or gone
- * (`sockets[i]` is undefined). `returns` says whether one that the server ends comes back, as a browser does.
+ * A connection is opening (`greetings[i]` holds the bytes so far), open (`greetings[i]` is null), or gone
+ * (`sockets[i]` is undefined). With `returns` a connection that the server ends comes back, as a browser does.
  */
 export class Group {
   /** @type {Array<net.Socket | undefined>} */
@@ -31,7 +31,7 @@ export class Group {
   opened = 0
   /** Streams that the server ended. */
   ended = 0
-  /** Streams that were told that what follows may not be all they missed, and gaps announced: a loss, but not a silent one. */
+  /** Announced losses: streams that were told of an incomplete resume, and gaps. */
   announced = 0
   failure = ''
   returns = false
@@ -84,7 +84,7 @@ export class Group {
   }
 
   /**
-   * Opens every connection that is gone, `concurrency` at a time, and resolves when all are open.
+   * Opens every connection that is gone, `concurrency` at a time. Resolves once all are open.
    * @param {number} concurrency
    */
   async open(concurrency) {
@@ -116,7 +116,7 @@ export class Group {
     })
   }
 
-  /** Resets every connection at once, as a dead load balancer does. */
+  /** Resets every connection at once, like a load balancer that dies. */
   cut() {
     for (const [index, socket] of this.sockets.entries()) {
       socket?.resetAndDestroy()
@@ -126,7 +126,7 @@ export class Group {
     }
   }
 
-  /** Stops or goes on reading, on every connection. @param {boolean} isReading */
+  /** Stops or resumes reading on every connection. @param {boolean} isReading */
   read(isReading) {
     for (const socket of this.sockets) {
       if (isReading) socket?.resume()
@@ -199,7 +199,7 @@ export class Group {
       this.#onOpened()
       return
     }
-    // What a step was told is forgotten, so that it is not taken twice.
+    // Forget the bytes of a step that was taken, so that it is not taken twice.
     this.#greetings[index] = step === 'wait' ? received : ''
     if (step !== 'wait') socket.write(step.send)
   }
@@ -241,8 +241,8 @@ export class Group {
 }
 
 /**
- * An address of its own for every 25,000 sockets. The first ones are not bound to one: the kernel then shares ports between
- * servers, where a bound socket makes it search for one that nobody on the machine has.
+ * A separate source address for every 25,000 sockets. The first 25,000 are not bound to an address. The kernel then reuses a port
+ * for other servers; for a bound socket it must find a port that is free on the whole machine.
  * @param {number} index
  */
 function sourceOf(index) {

@@ -2,15 +2,15 @@
 import { Histogram } from './histogram.mjs'
 import { DOT_AT, MARK_END_AT, MARK_LENGTH, MARK_START, nowMicros } from './payload.mjs'
 
-/** How many recent events of a single room have their last arrival remembered. */
+/** For this many recent events of a single room, the ledger keeps the time of the last arrival. */
 const RECENT = 1 << 16
 
 /**
- * What has arrived on the connections of one group, counted from raw bytes.
+ * Counts the events that arrive on the connections of one group, from raw bytes.
  *
- * A connection's events carry the numbers 0, 1, 2 ... of the one room that it counts. `expected[i]` is the number that
- * connection i must see next; anything lower was repeated or reordered, anything higher means that something was lost (or is
- * late, which is just as wrong). Nothing is allocated per event.
+ * Each connection counts one room, whose events carry the numbers 0, 1, 2 .. `expected[i]` is the number that connection i must see
+ * next. A lower number was repeated or reordered; a higher one shows that events were lost or are late, which is just as wrong.
+ * Nothing is allocated per event.
  */
 export class Ledger {
   delivered = 0
@@ -20,12 +20,12 @@ export class Ledger {
   lastMicros = 0
   latency = new Histogram()
   expected
-  /** When each recent event reached the last connection so far; meaningful when all count the same room. */
+  /** The latest arrival of each recent event so far; it has a meaning only when all connections count the same room. */
   lastArrival = new Float64Array(RECENT)
   /** Called once as soon as `delivered` reaches `alarmAt`. @type {() => void} */
   onAlarm = () => {}
   alarmAt = Number.POSITIVE_INFINITY
-  /** Every how many-th connection's events go into `latency`. */
+  /** The events of every n-th connection go into `latency`. */
   sampleEvery = 1
   #carry
   #carried
@@ -38,7 +38,7 @@ export class Ledger {
     this.#carried = new Uint8Array(connections)
   }
 
-  /** Begins a new count; what each connection expects next stays. */
+  /** Begins a new count, and keeps the next number that each connection expects. */
   reset() {
     this.delivered = 0
     this.bytes = 0
@@ -62,12 +62,12 @@ export class Ledger {
   read(connection, chunk, length) {
     const now = nowMicros()
     this.bytes += length
-    // Searches end here, and not somewhere in the quarter of a megabyte that is left of the buffer.
+    // A sentinel: searches end here and do not run on through the rest of the 256 KiB buffer.
     chunk[length] = MARK_START
     let position = 0
     if (this.#carried[connection] !== 0) position = this.#finishCarried(connection, chunk, length, now)
     while (position < length) {
-      // Events of one room are as long as each other, so the next mark is nearly always one stride further.
+      // Events of one room have the same length, so the next mark is nearly always one stride further.
       if (chunk[position] !== MARK_START) {
         position = chunk.indexOf(MARK_START, position)
         if (position >= length) break

@@ -6,10 +6,10 @@ import { LOAD_CORE, pinned } from '../processes.mjs'
 
 const WORKER = fileURLToPath(new URL('./worker.mjs', import.meta.url))
 
-/** How long a process may take to close what it holds. */
+/** How long a process may take to close its sockets and end. */
 const STOP_MS = 3000
 
-/** A load generator: a process of its own that does what it is asked and answers. */
+/** A load generator: a separate process that executes calls and answers each. */
 export class Load {
   #child
   #nextId = 1
@@ -19,7 +19,7 @@ export class Load {
   /** @param {string} [program] a worker's, or the emitter's */
   constructor(program = WORKER) {
     const [execPath, args] = pinned(LOAD_CORE, process.execPath, [])
-    // fork() puts execArgv between the program and the script, which is where taskset wants its own.
+    // fork() puts execArgv between the program and the script, where taskset expects its arguments.
     this.#child = fork(program, { execPath, execArgv: args, serialization: 'advanced' })
     this.#child.on('message', (/** @type {{ id: number, result?: unknown, error?: string }} */ answer) => {
       const waiting = this.#waiting.get(answer.id)

@@ -1,9 +1,9 @@
 // @ts-check
 
 /**
- * Every payload is one JSON object that ends in a mark: `~<number>.<microseconds>!"}`, 26 bytes of fixed width, which the
- * reader finds in the raw bytes without parsing anything. The number counts the events of a room from 0; the time is the
- * machine's monotonic clock, the same for all processes.
+ * Every payload is one JSON object that ends in a mark of 26 bytes: `~<number>.<microseconds>!"}`. Readers find the mark in the
+ * raw bytes without parsing. The number counts the events of a room from 0. The time is the machine's monotonic clock, the same
+ * for all processes.
  */
 export const MARK_LENGTH = 26
 export const MARK_START = 0x7e // '~'
@@ -40,7 +40,7 @@ function fillingOf(length) {
 const [seconds, nanoseconds] = process.hrtime()
 const offsetMicros = seconds * 1e6 + nanoseconds / 1e3 - performance.now() * 1e3
 
-/** Microseconds of the machine's monotonic clock: comparable between processes. */
+/** The machine's monotonic clock in microseconds, comparable between processes. */
 export function nowMicros() {
   return offsetMicros + performance.now() * 1e3
 }

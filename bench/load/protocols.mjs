@@ -1,11 +1,11 @@
 // @ts-check
 
 /**
- * How the load generator speaks to a server: bytes only, no client library.
+ * A protocol of the load generator, in bytes, without a client library.
  *
- * `open` is the request of a stream; `greet` looks at what has come so far and says 'open', 'wait', or bytes to send first;
- * `publish` is one publish request; `batch`, where there is one, a request that publishes many.
- * `answerTo` gives what must be sent back for a chunk that holds no event (a WebSocket ping).
+ * `open` makes the request of a stream. `greet` looks at the bytes so far and returns 'open', 'wait', or bytes to send first.
+ * `publish` makes a request that publishes one event; `batch`, where a server has such a call, one that publishes many.
+ * `answerTo` makes the answer to a chunk without an event, such as a WebSocket ping.
  * @typedef {{ user: string, room: string, lastEventId?: string | undefined, token?: string | undefined }} Stream
  * @typedef {{ room: string, json: string }} Outgoing
  * @typedef {{
@@ -65,12 +65,12 @@ export const PROTOCOLS = {
     },
     greet(received) {
       if (received.includes('40{"sid"')) return 'open'
-      // engine.io says '0{...}' first; '40' then connects to the main namespace.
+      // engine.io begins with '0{...}'; then '40' connects to the main namespace.
       return received.includes('0{"sid"') ? { send: WS_CONNECT } : greetStream(received, '40{"sid"', '101')
     },
     publish: postToPeer,
     answerTo(chunk, length) {
-      // engine.io's ping is the one-character text frame '2', at an end of a chunk unless it was caught between events.
+      // engine.io's ping is the text frame '2'. It stands at an end of a chunk, unless it came between events.
       const isPing =
         length >= 3 && (chunk.indexOf(WS_PING) === 0 || chunk.lastIndexOf(WS_PING, length - 3) === length - 3)
       return isPing ? WS_PONG : undefined

@@ -5,13 +5,13 @@ import net from 'node:net'
 const STATUS_LINE = Buffer.from('HTTP/1.1 ')
 
 /**
- * Publishes over a few kept-alive HTTP/1.1 connections, requests pipelined, and counts the answers by their status lines.
- * `answered` may trail `requests`; whoever wants an honest end waits for `settled()`.
+ * Publishes over a few kept-alive HTTP/1.1 connections with pipelined requests, and counts the answers by their status lines.
+ * `answered` may trail `requests`; `settled()` waits for the difference.
  */
 export class Publisher {
   requests = 0
   answered = 0
-  /** The first answer that was no success, or what broke a connection. */
+  /** The first unsuccessful answer, or the error that broke a connection. */
   failure = ''
   /** @type {net.Socket[]} */
   #sockets = []
@@ -29,7 +29,7 @@ export class Publisher {
   }
 
   /**
-   * Sends one or several whole requests. Those of one lane go over one connection: only they keep their order.
+   * Sends one or several whole requests. Requests of one lane go over one connection, and only those keep their order.
    * @param {string} bytes
    * @param {number} requests
    * @param {number} lane
@@ -39,7 +39,7 @@ export class Publisher {
     this.#sockets[lane % this.#sockets.length]?.write(bytes, 'latin1')
   }
 
-  /** Resolves when every request was answered, or one failed. */
+  /** Resolves once every request is answered, or one has failed. */
   async settled() {
     if (this.#isSettled) return
     await new Promise(resolve => {
@@ -57,7 +57,7 @@ export class Publisher {
 
   /** @param {net.Socket} socket */
   #countAnswers(socket) {
-    /** Ends of chunks that may hold the beginning of a status line. @type {Buffer} */
+    /** The end of the last chunk, which may hold the beginning of a status line. @type {Buffer} */
     let rest = Buffer.alloc(0)
     socket.on('data', chunk => {
       const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])

@@ -2,7 +2,7 @@
 import { createHmac } from 'node:crypto'
 
 /**
- * A JWT, HS256, of one user, good for an hour.
+ * Signs a JWT (HS256) for one user, valid for an hour.
  * @param {string} secret
  * @param {string} user
  */

@@ -2,15 +2,15 @@
 import { Group } from './group.mjs'
 import { publish, quiet } from './workload.mjs'
 
-// The process that holds the sockets. It does what the bench's own process asks for, one call at a time, and answers.
+// The process that holds the sockets. It executes the calls of the bench's main process, and answers each.
 
-/** How long a storm may stand still before what is missing counts as lost. */
+/** When nothing arrives in a storm for this long, the missing events count as lost. */
 const SILENCE_MS = 10_000
 
 /** @type {Map<string, Group>} */
 const groups = new Map()
 
-/** What can be asked for; each takes and gives plain data. @type {Record<string, (argument: any) => unknown>} */
+/** The calls of this process; each takes and returns plain data. @type {Record<string, (argument: any) => unknown>} */
 const calls = {
   /** @param {{ group: string, concurrency: number } & ConstructorParameters<typeof Group>[0]} spec */
   async open({ group, concurrency, ...spec }) {
@@ -28,7 +28,7 @@ const calls = {
   cut: ({ group }) => groupOf(group).cut(),
 
   /**
-   * Brings a cut group back with its last event ids, and waits until every connection has seen `missed` more events.
+   * Reconnects a cut group with its last event ids, and waits until every connection has seen `missed` more events.
    * @param {{ group: string, concurrency: number, missed: number, withinSeconds: number }} what
    */
   async comeBack({ group, concurrency, missed, withinSeconds }) {
@@ -79,13 +79,13 @@ const calls = {
   /** @param {{ group: string }} which */
   reset: ({ group }) => groupOf(group).ledger.reset(),
 
-  /** Makes a publish of this group that is under way end now. @param {{ group: string }} which */
+  /** Ends a running publish of this group. @param {{ group: string }} which */
   stop({ group }) {
     groupOf(group).isStopping = true
   },
 
   /**
-   * Waits until a group has been delivered so much since its last reset, by whoever published.
+   * Waits until a group has received this many events since its last reset, from any publisher.
    * @param {{ group: string, delivered: number }} what
    */
   async await({ group, delivered }) {

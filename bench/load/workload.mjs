@@ -5,14 +5,13 @@ import { PROTOCOLS } from './protocols.mjs'
 import { Publisher } from './publisher.mjs'
 
 const SENT_AT = 1 << 16
-/** How long nothing may arrive before what is missing counts as lost. */
+/** When nothing arrives for this long, the missing events count as lost. */
 const SILENCE_MS = 5000
 
 /**
- * How events are published: `rate` events a second, or as many as keep `window` events a connection in flight.
- * With `count`, that many as fast as they are answered. `isWaiting: false` returns when the last one is answered, delivered or not.
- * With `batch` above 1, that many go in one request; to a peer that has no such call, or with `isPipelined`, in one write of
- * as many requests.
+ * How events are published: `rate` events a second, or as many as keep `window` events in flight per connection, or `count` events
+ * as fast as they are answered. With `isWaiting: false` the publish returns once the last event is answered, delivered or not.
+ * `batch` events go in one request. To a peer without batches, or with `isPipelined`, they go in one write of as many requests.
  * @typedef {{
  *   protocol: string, port: number, seconds: number, rate?: number, window?: number, batch?: number, isPipelined?: boolean, bytes?: number,
  *   connections?: number, order?: 'random' | 'round', count?: number, isWaiting?: boolean
@@ -20,7 +19,7 @@ const SILENCE_MS = 5000
  */
 
 /**
- * Publishes to the rooms of a group, waits until the last event has reached the last connection, and says what came of it.
+ * Publishes to the rooms of a group, waits until the last event has reached the last connection, and returns the counts.
  * @param {import('./group.mjs').Group} group
  * @param {Workload} workload
  */
@@ -41,7 +40,7 @@ export async function publish(group, workload) {
   if (protocol === undefined) throw new Error(`unknown protocol '${name}'`)
   const { ledger } = group
   const publisher = new Publisher()
-  // A connection that sends nothing would be cut as a slow client.
+  // Open only the connections in use: the gateway cuts a connection that sends nothing.
   await publisher.connect(port, batch > 1 ? 1 : Math.min(connections, group.rooms))
   const nextRoom = roomChooser(group.rooms, workload.order ?? 'random')
   const sentAt = new Float64Array(SENT_AT)
@@ -61,7 +60,7 @@ export async function publish(group, workload) {
       group.sent[room] = number + 1
       expected += group.followers[room] ?? 0
       sentAt[number % SENT_AT] = now
-      // A room's events keep to one connection; a batch may hold any room, so all batches do.
+      // A room's events must keep to one connection for their order. A batch may hold any room, so all batches share one.
       if (batch === 1) lane = room
       events.push({ room: group.roomName(room), json: buildPayload(number, now, bytes) })
     }
@@ -172,7 +171,7 @@ async function sendCount(count, batch, publisher, sendBatch) {
 }
 
 /**
- * Resolves when all that is expected has arrived, or nothing has for `SILENCE_MS`.
+ * Resolves once all expected events have arrived, or nothing has arrived for `SILENCE_MS`.
  * @param {import('./ledger.mjs').Ledger} ledger
  * @param {() => number} expected
  * @param {() => boolean} [hasFailed]
@@ -190,7 +189,7 @@ export async function quiet(ledger, expected, hasFailed = () => false) {
 }
 
 /**
- * From an event's publish to its arrival at the last of all connections.
+ * The times from each event's publish to its arrival at the last connection.
  * @param {import('./ledger.mjs').Ledger} ledger
  * @param {Float64Array} sentAt
  * @param {number} first
@@ -216,7 +215,7 @@ function roomChooser(rooms, order) {
     let turn = 0
     return () => turn++ % rooms
   }
-  // xorshift32: the same rooms in every run.
+  // xorshift32 chooses the same rooms in every run.
   let state = 0x2545f491
   return () => {
     state ^= state << 13

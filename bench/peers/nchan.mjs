@@ -7,8 +7,8 @@ import { accepts, freePort, ready, SERVER_CORE, start } from '../processes.mjs'
 const MODULES = ['/usr/lib/nginx/modules', '/usr/lib64/nginx/modules', '/usr/local/nginx/modules']
 
 /**
- * nchan as Debian builds it, with one worker, in the shape it is fastest in: a subscriber follows one channel, nothing is
- * logged, messages are kept in shared memory.
+ * nchan as Debian builds it, with one worker, in its fastest configuration: a subscriber follows one channel, nothing is logged,
+ * and messages are kept in shared memory.
  * @type {import('./peers.mjs').Peer}
  */
 export const nchan = {

@@ -5,10 +5,10 @@ import { betterSse, fastifySseV2, plainNode, socketIo, socketIoRedis } from './n
 import { tidings, tidingsRedis } from './tidings.mjs'
 
 /**
- * A server that can be measured.
+ * A server under measurement.
  *
- * `protocol` names how the load generator speaks to it (load/protocols.mjs); `unavailable` says why it cannot run here,
- * or nothing. `abilities` are what a scenario may ask of it beyond broadcast and unicast.
+ * `protocol` names its protocol in load/protocols.mjs. `unavailable` returns the reason why it cannot run here, or nothing.
+ * `abilities` lists its features beyond broadcast and unicast, which some scenarios need.
  * @typedef {{
  *   name: string,
  *   protocol: 'tidings' | 'nchan' | 'plain' | 'socket.io',
@@ -18,10 +18,10 @@ import { tidings, tidingsRedis } from './tidings.mjs'
  *   start: (settings: Settings) => Promise<Server>
  * }} Peer
  *
- * `env` are a gateway's own variables; `replicas` how many processes share one Redis; `profile` writes a CPU profile.
+ * `env` holds variables of a gateway. `replicas` processes share one Redis. `profile` is the folder for a CPU profile.
  * @typedef {{ folder: string, env?: Record<string, string>, replicas?: number, profile?: string }} Settings
  *
- * `processes` are those whose CPU and memory are the server's; `helpers` (Redis) are reported apart.
+ * The CPU and memory of `processes` count as the server's. Those of `helpers` (Redis) are reported apart.
  * @typedef {{
  *   ports: number[],
  *   processes: import('../processes.mjs').Running[],

@@ -2,14 +2,14 @@
 import { hasCommand } from '../machine.mjs'
 import { accepts, freePort, LOAD_CORE, ready, start } from '../processes.mjs'
 
-/** Why there is no Redis, or nothing. */
+/** The reason why there is no Redis, or nothing. */
 export function redisUnavailable() {
   return hasCommand('redis-server') ? undefined : 'redis-server is not installed'
 }
 
 /**
- * Starts an empty Redis that writes nothing to disk, on a free port, on the load generator's core: the server's core is the
- * server's alone.
+ * Starts an empty Redis on a free port, which writes nothing to disk. It runs on the load generator's core: the server has its
+ * core for itself.
  * @param {string} folder
  */
 export async function startRedis(folder) {

@@ -11,8 +11,8 @@ export const tidings = gateway('tidings', 'memory')
 export const tidingsRedis = gateway('tidings (redis)', 'redis')
 
 /**
- * The whole product as it is built: Fastify, hooks, metrics, history and its log on (to a file). Only its limits on
- * connections and rates are raised.
+ * The whole product as it is built, with Fastify, hooks, metrics, history and its log (to a file). Only its limits on connections
+ * and rates are raised.
  * @param {string} name
  * @param {'memory' | 'redis'} adapter
  * @returns {import('./peers.mjs').Peer}

@@ -1,9 +1,9 @@
 // @ts-check
 
 /**
- * The rows of the table: what a figure is called, its unit, and what the product must reach.
+ * A row of the table: the figure's label, its unit, and the product's goal.
  *
- * `goal.isMet` gets the product's own median and a look-up of other medians (`of(id, peer)`, NaN where not measured).
+ * `goal.isMet` gets the product's own median and a function that looks up others: `of(id, peer)` is NaN if not measured.
  * @typedef {(id: string, peer: string) => number} Of
  * @typedef {{
  *   id: string, label: string, unit: string, better: 'lower' | 'higher',

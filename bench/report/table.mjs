@@ -2,7 +2,7 @@
 import { ROWS } from './rows.mjs'
 
 /**
- * Everything one run of the bench found: figure -> peer -> its runs.
+ * All results of one run of the bench: figure -> peer -> its runs.
  * @typedef {{
  *   runs: Array<{ value: number, others: number }>, median: number, isDisturbed: boolean, problem?: string,
  *   detail: Record<string, number | string>
@@ -17,8 +17,8 @@ import { ROWS } from './rows.mjs'
 const OWN = ['tidings', 'tidings (redis)']
 
 /**
- * The table of all figures, in Markdown: goals, whether they are met, every peer, and ratios to nchan and socket.io.
- * A '~' marks a figure whose runs were disturbed by something else on the machine, all but one at most.
+ * The table of all figures, in Markdown: goals and whether they are met, every peer, and ratios to nchan and socket.io.
+ * A '~' marks a figure that at most one calm run supports: other programs on the machine disturbed the rest.
  * @param {Results} results
  */
 export function tableOf(results) {

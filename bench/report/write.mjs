@@ -13,8 +13,8 @@ const BEGIN = '<!-- results: written by npm run bench -- --write -->'
 const END = '<!-- end of results -->'
 
 /**
- * Puts a run into the project: the figures as JSON, the table between its marks in the README, the two charts.
- * What a run of some scenarios or peers did not measure stays as the last one left it; a whole run begins anew.
+ * Writes a run into the project: the figures as JSON, the table between its marks in the README, and two charts.
+ * A run of some scenarios or peers leaves the other figures as they are; a whole run replaces everything.
  * @param {import('./table.mjs').Results} results
  * @param {boolean} isWhole
  */
@@ -98,6 +98,6 @@ function merge(old, fresh) {
   for (const [id, byPeer] of Object.entries(fresh.figures)) figures[id] = { ...figures[id], ...byPeer }
   const isFresh = new Set(fresh.leftOut.map(({ scenario, peer }) => `${scenario} ${peer}`))
   const leftOut = [...old.leftOut.filter(({ scenario, peer }) => !isFresh.has(`${scenario} ${peer}`)), ...fresh.leftOut]
-  // Numbers and machine are those of the last run.
+  // Numbers and machine come from the last run.
   return { ...fresh, commands: [...old.commands, ...fresh.commands], figures, leftOut }
 }

@@ -37,7 +37,7 @@ export const saturationBatch = {
 }
 
 /**
- * Deliveries per second while a window of events is always in flight, until the last one has arrived.
+ * Measures deliveries per second with a constant window of events in flight, until the last event has arrived.
  * @param {import('../session.mjs').Context} context
  * @param {string} id
  * @param {{ batch: number, isPipelined: boolean }} sending
@@ -86,7 +86,7 @@ export const curves = {
     /** @type {import('../session.mjs').Figure[]} */
     const figures = []
     for (const load of [20_000, 50_000, 100_000, 200_000, 400_000, 800_000]) {
-      // Past its saturation a server's queue only grows: the point would say how long was measured, not how long it takes.
+      // Past saturation a server's queue only grows: the latency would depend on the length of the measurement.
       if (load > 0.9 * (context.known('saturation.rate') ?? Number.POSITIVE_INFINITY)) break
       const point = await atRate(context, { connections, seconds: seconds / 2, rate: load / connections })
       figures.push({ id: `curve.latency.${load}`, value: point.result.lastSocket.p99, ...problemOf(point.result) })
@@ -172,7 +172,7 @@ async function openEveryone(context, server, load, connections, name = '*') {
     room: name,
     rooms: 1,
     concurrency: CONCURRENCY,
-    // The load generator must not become the bottleneck by keeping books on millions of arrivals.
+    // Sample, or the load generator would become the bottleneck by recording millions of arrivals.
     sampleEvery: 16,
   })
 }

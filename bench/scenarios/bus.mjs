@@ -29,8 +29,8 @@ export const unfollowed = {
   title: 'events from Redis that nobody here follows',
   leavesOut: onlyTidingsRedis,
   async run(context) {
-    // At few events a second the process is woken for each of them, and that is what would be measured. At many the core that
-    // the worker shares with Redis is the bottleneck: at 20,000 answers came later and later, until some came too late.
+    // At a low rate the process is woken for each event, and the figure would show that cost. At a high rate the core that the
+    // worker shares with Redis is the bottleneck: at 20,000 a second, answers came later and later, and some too late.
     const { 'unfollowed-rate': rate } = context.n
     const where = { follows: 'user:', to: 'elsewhere:' }
     return [
@@ -69,7 +69,7 @@ export const replicas = {
 }
 
 /**
- * CPU of the gateway per event that an emitter in another process publishes.
+ * Measures the gateway's CPU time per event that an emitter in another process publishes.
  * @param {import('../session.mjs').Context} context
  * @param {{ id: string, follows: string, to: string, rate: number, batch: number }} how
  * @returns {Promise<import('../session.mjs').Figure>}
@@ -85,7 +85,7 @@ async function emitted(context, { id, follows, to, rate, batch }) {
       /** @param {number} length */
       const emit = async length => {
         const sent = await worker.ask('emit', { to, rooms: connections, rate, batch, bytes, seconds: length })
-        // The bus has one order: when an event behind all others has arrived, they have been dealt with.
+        // The bus has one order, so once a last event has arrived, all events before it are done.
         if (to !== follows)
           await worker.ask('emit', { to: follows, rooms: connections, rate, batch: 1, bytes, seconds: 1 / rate })
         return { ...sent, ...(await load.ask('await', { group: 'users', delivered: to === follows ? sent.sent : 1 })) }

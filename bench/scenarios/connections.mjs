@@ -12,7 +12,7 @@ export const idle = {
   async run(context) {
     const { 'idle-connections': connections } = context.n
     return await withServer(context, {}, async ({ server, load }) => {
-      // The first streams grow what every server needs once; they are not the price of a connection.
+      // The first streams also pay for memory that a server needs once, so open some before the measurement.
       await openIdle(context, server, load, 'first', Math.ceil(connections / 100))
       const before = await settledBytes(server)
       await openIdle(context, server, load, 'rest', connections, 100_000)
@@ -67,7 +67,7 @@ export const connectJwt = {
 }
 
 /**
- * Streams opened per second, from the first connect() to the last one that is open.
+ * Measures streams opened per second, from the first connect() until the last stream is open.
  * @param {import('../session.mjs').Context} context
  * @param {string} id
  * @param {string} [jwtSecret]
@@ -105,7 +105,7 @@ async function openIdle(context, server, load, group, connections, firstUser = 0
 }
 
 /**
- * Resident bytes once they have stopped moving, after 15 s at the latest.
+ * Resident bytes once they are stable, or after 15 s.
  * @param {import('../peers/peers.mjs').Server} server
  */
 async function settledBytes(server) {

@@ -4,7 +4,7 @@ import { problemOf, speaking, withServer } from '../session.mjs'
 
 const FLOOD_BYTES = 32_768
 const FLOOD_RATE = 20
-/** What the kernel holds for a stalled reader, some megabytes each, is read in this time. */
+/** The time to read the bytes that the kernel buffered for the stalled readers, some megabytes each. */
 const DRAIN_MS = 4000
 
 /** @type {import('../session.mjs').Scenario} */
@@ -37,7 +37,7 @@ export const slow = {
         ])
         return result
       }
-      // What the flood itself costs the others, with everybody reading, is not what stalling costs them.
+      // The flood costs the other readers something even while everybody reads: measure that first, to tell it from stalling.
       const reading = await flood(true)
       const residentBefore = resident(server)
 
@@ -48,7 +48,7 @@ export const slow = {
       }, 200)
       const during = await flood(false)
       clearInterval(watch)
-      // A socket that is not read does not learn that it was ended.
+      // A socket must read to notice that the server has ended it.
       await load.ask('read', { group: 'stalled', isReading: true })
       await delay(DRAIN_MS)
       const { ended } = await load.ask('state', { group: 'stalled' })

@@ -45,7 +45,7 @@ async function stormOver(context, id, rooms) {
         firstUser: 1_000_000,
         concurrency: 100,
       })
-      // Not every server gives a position before the first event.
+      // Publish one round first: not every server gives a position before the first event.
       const sending = { order: 'round', batch: 100, connections: 1 }
       await load.ask('publish', { ...lost, ...sending, count: rooms })
       await load.ask('cut', { group: 'lost' })

@@ -35,7 +35,7 @@ export const rooms = {
 }
 
 /**
- * CPU of the server per event that is published to one of many rooms and delivered to its one connection.
+ * Measures the server's CPU time per event that is published to one of many rooms and delivered to its one connection.
  * @param {import('../session.mjs').Context} context
  * @param {string} id
  * @param {{ connections: number, room: string, window: number, batch: number }} how

@@ -1,4 +1,4 @@
-// What `helm test` runs: is the gateway up, does it refuse strangers, and does one event make the whole way?
+// `helm test` runs this: is the gateway ready, does it refuse strangers, and does one event go from a publish to an open stream?
 const url = process.env.TIDINGS_URL
 const adminUrl = process.env.TIDINGS_ADMIN_URL ?? url
 const apiKey = firstApiKey(process.env.API_KEYS ?? '')
@@ -28,7 +28,7 @@ if (apiKey === undefined) {
   console.log('ready, closed to strangers, and one event made the whole way')
 }
 
-/** The admin Service also answers for replicas that drain or start, so ask until one is ready. */
+/** The admin Service also reaches replicas that start or drain, so ask until one is ready. */
 async function untilReady() {
   let last = 'no answer'
   while (!deadline.aborted) {

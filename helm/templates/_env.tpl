@@ -1,4 +1,4 @@
-{{/* Every environment variable that is no secret, as a map. A blank value means the gateway's own default. */}}
+{{/* Every environment variable except secrets, as a map. For a blank value the gateway takes its own default. */}}
 {{- define "tidings.env" -}}
 {{- $c := .Values.config -}}
 {{- $env := dict

@@ -17,7 +17,7 @@ app.kubernetes.io/name: {{ include "tidings.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* What the gateway's pods carry and the test pod does not, so that neither Service nor budget counts the test pod. */}}
+{{/* Labels of the gateway's pods only: without `component` the Service and the budget would also select the test pod. */}}
 {{- define "tidings.podSelectorLabels" -}}
 {{ include "tidings.selectorLabels" . }}
 app.kubernetes.io/component: gateway
@@ -67,7 +67,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.tls.secretName (not .Values.ports.admin) -}}HTTPS{{- else -}}HTTP{{- end -}}
 {{- end -}}
 
-{{/* Seconds a pod needs from the request to stop until its last stream has ended. */}}
+{{/* Seconds from the request to stop a pod until its last stream has ended. */}}
 {{- define "tidings.drainSeconds" -}}
 {{- $d := .Values.drain -}}
 {{- $ms := add (mul (int $d.preStopSeconds) 1000) (int $d.delayMs) (int $d.windowMs) (mul (int $d.marginSeconds) 1000) -}}
@@ -85,14 +85,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "tidings.scaling" -}}
 scaleUp:
-  # At once: a pod takes its share of new streams as soon as it is ready.
+  # Scale up at once: a new pod takes its share of new streams as soon as it is ready.
   stabilizationWindowSeconds: 0
   selectPolicy: Max
   policies:
     - { type: Percent, value: 100, periodSeconds: 30 }
     - { type: Pods, value: 4, periodSeconds: 30 }
 scaleDown:
-  # Slowly: every pod that goes sends its streams to reconnect.
+  # Scale down slowly: the streams of every removed pod must reconnect.
   stabilizationWindowSeconds: {{ int .Values.autoscaling.scaleDown.windowSeconds }}
   selectPolicy: Max
   policies:
@@ -107,7 +107,7 @@ httpGet:
 {{ toYaml .timing }}
 {{- end -}}
 
-{{/* A Prometheus matcher for the gateway's pods and no other's. */}}
+{{/* A Prometheus matcher for the gateway's pods only. */}}
 {{- define "tidings.podMatcher" -}}
 {{- printf "namespace=%q,pod=~%q" .Release.Namespace (printf "%s-[a-z0-9]+-[a-z0-9]+" (include "tidings.fullname" .)) -}}
 {{- end -}}

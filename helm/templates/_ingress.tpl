@@ -1,4 +1,4 @@
-{{/* What long streams need from each controller: nothing buffered, no cut before the gateway's own max age. ingress.annotations wins. */}}
+{{/* Annotations that long streams need: no buffering, no cut before the gateway's max age. ingress.annotations takes precedence. */}}
 {{- define "tidings.ingressAnnotations" -}}
 {{- $tls := .Values.tls.secretName -}}
 {{- $seconds := add 60 (div (mul (int .Values.config.connectionMaxAgeMs) 12) 10000) -}}

@@ -1,4 +1,4 @@
-{{/* What a JSON schema cannot compare. One message for everything that is wrong, each naming value, place and what is allowed. */}}
+{{/* Checks that a JSON schema cannot make. One message lists every mistake with its value, its place and the allowed values. */}}
 {{- define "tidings.validate" -}}
 {{- $v := .Values -}}
 {{- $wrong := list -}}

@@ -27,7 +27,7 @@ const MIB = 1_048_576
 const ENV = {
   API_KEYS: `root=${KEY},narrow=${NARROW}|flood`,
   QUEUE_LIMIT_BYTES: `${QUEUE_LIMIT_BYTES}`,
-  // The worst that a publisher may do where nothing limits it.
+  // Without rate limits, so that the publishers do their worst.
   RATE_LIMIT_PUBLISH: '0',
   RATE_LIMIT_ROOMS: '0',
   RATE_LIMIT_CONNECT: '0',
@@ -52,7 +52,7 @@ const emitter = createEmitter({ redisUrl: redis.url, onTrouble: () => {} })
 t.teardown(() => emitter.close())
 const stopWatching = watchLivez(t, [plain.url, secure.adminUrl])
 
-/** A connection that sends a request, and reads nothing of the answer. */
+/** Sends a GET for this path and never reads the answer. */
 function stall(socket: Socket, path: string, lastEventId = ''): Socket {
   t.teardown(() => socket.destroy())
   socket.on('error', () => {})
@@ -70,7 +70,7 @@ const metricOf = async ({ adminUrl }: Gateway, name: string) => {
   return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
 }
 
-/** A reader of its own room on each gateway; every tick must reach it, in order, whatever is done to others meanwhile. */
+/** Opens one reader per gateway, in a room of its own: every tick must reach it in order, whatever happens to the others. */
 async function startBystanders() {
   const near = await openStream(t, `${plain.url}/v1/stream?user=near&rooms=ticks`, { headers: AS_ROOT })
   const session = await openSession(t, secure.port, authority.ca)
@@ -132,7 +132,7 @@ t.test('20 readers that come back to 100 MiB and do not read, from memory and fr
 })
 
 t.test('1,000 TLS handshakes that are never finished are cut after their time', async t => {
-  // A record that says how long it is, and ends in the middle.
+  // A TLS record that ends before the length that it states.
   const beginnings = [Buffer.alloc(0), Buffer.from('160301020001', 'hex')]
   let cut = 0
   for (let n = 0; n < 1_000; n++) {
@@ -155,7 +155,7 @@ t.test(`${STALLED} readers that stall are bounded by their queues`, async t => {
     post(`${plain.url}/v1/events`, JSON.stringify(batch), { authorization: `Bearer ${NARROW}`, ...JSON_TYPE })
   let queued = 0
   const slow = () => metricOf(plain, 'tidings_connections_closed_total{reason="slow"}')
-  // Large frames and small ones, which cost the most beside their bytes.
+  // Large frames, and small ones: these cost the most per byte.
   for (let round = 0; round < 400 && !((await slow()) > STALLED / 2); round++) {
     const batch = Array.from({ length: 20 }, (_, n) => ({
       to: 'flood',

@@ -1,8 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-// A stalled reader costs the kernel up to 10 MB before anything waits in the gateway: too much for thousands of them. So this runs
-// itself again in a network of its own, whose socket buffers are small. What the run prints is what this prints.
+// The kernel buffers up to 10 MB for a stalled reader before anything waits in the gateway: too much for thousands of readers. So
+// the test runs attack.ts in a network namespace with small socket buffers, and prints its output.
 
 const ATTACK = fileURLToPath(new URL('attack.js', import.meta.url))
 const PREPARE =

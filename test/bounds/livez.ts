@@ -1,6 +1,6 @@
 import { get } from 'node:http'
 
-// node livez.js url...: asks /livez of each every 50 ms, and prints on SIGTERM how each answered.
+// node livez.js url...: asks /livez of every URL each 50 ms, and prints on SIGTERM how each one answered.
 
 const STEP_MS = 50
 const TIMEOUT_MS = 5_000

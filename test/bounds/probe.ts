@@ -1,6 +1,6 @@
 import { watchHolds } from '../helpers/hold.js'
 
-// Loaded into the gateway's process: on SIGWINCH it writes the longest time that the event loop was held since the last one.
+// Runs inside the gateway's process. On each SIGWINCH it writes the longest time that the event loop was held since the last one.
 let stop = watchHolds()
 
 process.on('SIGWINCH', () => {

@@ -8,17 +8,17 @@ import type { Owner } from '../helpers/scope.js'
 const PROBE = fileURLToPath(new URL('probe.js', import.meta.url))
 const LIVEZ = fileURLToPath(new URL('livez.js', import.meta.url))
 
-/** Arguments of a gateway with a small heap that tells how long its event loop is held. */
+/** Options of a gateway with a small heap that reports how long its event loop is held. */
 export const SMALL: GatewayOptions = { until: 'ready', nodeArgs: ['--max-old-space-size=128', '--import', PROBE] }
 
-/** A gateway with a small heap. What held its event loop until it was ready is forgotten. */
+/** Starts a gateway with a small heap. Its report leaves out the time until it was ready. */
 export async function startVictim(owner: Owner, env: Record<string, string>): Promise<Gateway> {
   const gateway = await startGateway(owner, env, SMALL)
   await longestHoldMs(gateway)
   return gateway
 }
 
-/** The longest time that the gateway's event loop was held by its own work since this was last asked, in ms. */
+/** The longest time that the gateway's own work held its event loop since the last call, in ms. */
 export async function longestHoldMs(gateway: Gateway): Promise<number> {
   const isHeld = ({ msg }: { msg: string }) => msg === 'held'
   const seen = gateway.logs.filter(isHeld).length
@@ -27,7 +27,7 @@ export async function longestHoldMs(gateway: Gateway): Promise<number> {
   return Number(gateway.logs.filter(isHeld).at(-1)!.longestMs)
 }
 
-/** The most memory that the gateway had, in MiB. */
+/** The gateway's peak memory, in MiB. */
 export function peakMemoryMiB({ pid }: Gateway): number {
   return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1_024
 }
@@ -35,7 +35,7 @@ export function peakMemoryMiB({ pid }: Gateway): number {
 /** How `/livez` answered at each address. */
 export type Livez = Record<string, { asked: number; failed: number; longestMs: number }>
 
-/** Asks `/livez` of these addresses from now on, from a process of its own; the result ends it. */
+/** Asks `/livez` of these addresses from now on, from a separate process. Call the result to end that and get the answers. */
 export function watchLivez(owner: Owner, urls: readonly string[]): () => Promise<Livez> {
   const watcher = new OwnedProcess({ command: process.execPath, args: [LIVEZ, ...urls] })
   owner.teardown(() => watcher.kill())

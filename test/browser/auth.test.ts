@@ -9,7 +9,7 @@ import { signWithSecret } from '../helpers/issuer.js'
 import { startRedis } from '../helpers/redis.js'
 import { openBrowser, openPage } from './helpers.js'
 
-// A real browser, a page of another origin, and the three ways to come: with a cookie, with a ticket, with neither.
+// A real browser opens streams from a page of another origin: with a cookie, with a ticket, and with neither.
 
 t.setTimeout(120_000)
 
@@ -17,7 +17,7 @@ const SECRET = 'a secret of at least thirty-two characters'
 const KEY = 'root-key-0123456789'
 const AS_SERVER = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
 
-// Keeps in `seen` what an EventSource on the URL says, until it gives up.
+// Collects the events of an EventSource in `seen`, until the EventSource gives up.
 const PAGE = `<!doctype html><script>
   const seen = []
   function follow(url, options) {
@@ -28,7 +28,7 @@ const PAGE = `<!doctype html><script>
   }
 </script>`
 
-/** An application of another origin: it serves a page, and nothing else. */
+/** Starts an application of another origin, which serves one page. */
 async function startApplication(t: Test): Promise<string> {
   const server = createServer((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end(PAGE))
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -69,7 +69,7 @@ async function makeTicket({ url }: Gateway): Promise<string> {
 const follow = (page: Page, url: string, withCredentials = false) =>
   page.evaluate(`follow(${JSON.stringify(url)}, { withCredentials: ${withCredentials} })`)
 
-const seenOn = async (page: Page) => (await page.evaluate('seen')) as string[] // the page keeps texts only
+const seenOn = async (page: Page) => (await page.evaluate('seen')) as string[] // the page puts only strings in it
 
 const untilSeen = (page: Page, pattern: RegExp, ms = 10_000) =>
   waitFor(async () => (await seenOn(page)).find(each => pattern.test(each)), ms, `the page to see ${pattern}`)
@@ -77,7 +77,7 @@ const untilSeen = (page: Page, pattern: RegExp, ms = 10_000) =>
 t.test('a page of a listed origin reads with the cookie, and publishes with it', async t => {
   const { gateway, page, context, listed, other } = await start(t)
   const token = await signWithSecret(SECRET, { sub: '42', tidings: { publish: ['user:42'] } })
-  // Same site, other origin: a cookie of the host goes along when it is asked to.
+  // Same site, other origin: the browser sends the host's cookie when the page asks for that.
   const url = gateway.url.replace('127.0.0.1', 'localhost')
   await context.addCookies([
     { name: 'session', value: token, domain: 'localhost', path: '/', httpOnly: true, sameSite: 'Lax' },

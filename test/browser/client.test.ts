@@ -13,7 +13,7 @@ const CLIENT = readFileSync(new URL('../../src/client/client.js', import.meta.ur
 const SECRET = '0123456789abcdef0123456789abcdef'
 const DEADLINE_MS = 30_000
 
-// `watch(options)` opens a stream with the client and writes down what it says.
+// `watch(options)` opens a stream with the client and records every callback.
 const PAGE = `<!doctype html><script type="module">
 import { connect } from '/client.js'
 window.watch = options => {
@@ -47,7 +47,7 @@ async function startSite(owner: Owner, options: TidingsOptions = {}) {
   const app = Fastify({ forceCloseConnections: true })
   const site = { app, url: '', broken: 0 }
   app.addHook('onRequest', async (request, reply) => {
-    // As a proxy answers while the replicas behind it are replaced.
+    // Answers as a proxy does while its replicas are replaced.
     if (request.url.startsWith('/v1/stream') && site.broken-- > 0) return reply.code(502).send('bad gateway')
   })
   await app.register(tidings, { drainWindowMs: 0, ...options })
@@ -69,7 +69,7 @@ async function openSite(url: string) {
 }
 
 const watch = (page: Page, options: object) => page.evaluate(`watch(${JSON.stringify(options)})`)
-// Safe: the page above makes it so.
+// Safe: the page above sets it.
 const seenBy = async (page: Page) => (await page.evaluate('window.seen')) as Seen
 const until = (page: Page, done: (seen: Seen) => boolean, what: string) =>
   waitFor(async () => done(await seenBy(page)), DEADLINE_MS, what)

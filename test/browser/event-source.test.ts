@@ -28,7 +28,7 @@ t.test(
       source.addEventListener('stream.gap', () => seen.gaps++)
       source.onerror = () => seen.errors++
     })
-    // Safe: the page made it so, just above.
+    // Safe: the page has set it, just above.
     const seen = () => page.evaluate(() => (window as unknown as { seen: Seen }).seen)
     await waitFor(async () => (await seen()).opens.length === 1, DEADLINE_MS, 'the stream to open')
 
@@ -37,7 +37,7 @@ t.test(
     }
     let next = 0
     await emitTo(EVENTS * 0.4)
-    // While it is being read: some of these are on their way, some in the dead process.
+    // Kill it in mid-stream: some events are on their way, and some are still in the dead process.
     await gateway.kill()
     await emitTo(EVENTS * 0.8)
     await gateway.restart()

@@ -2,10 +2,10 @@ import { type Browser, type BrowserContext, chromium, type Page } from 'playwrig
 import { findCommand } from '../helpers/owned-process.js'
 import type { Owner } from '../helpers/scope.js'
 
-// What Debian, Fedora, macOS (as a link) and Google call it.
+// The names of Chromium on Debian, Fedora, macOS (as a link) and in Google's packages.
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome']
 
-// No sandbox: it cannot be had as root in a container. The rest keeps the browser from talking to anybody else.
+// Chromium has no sandbox as root in a container. The other flags keep the browser from connecting to anybody else.
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -21,8 +21,8 @@ const START_MS = 30_000
 const STEP_MS = 15_000
 
 /**
- * A real, headless Chromium that is gone with its owner.
- * @throws Error  when there is none on PATH, saying how to get one
+ * Starts a headless Chromium that is gone with its owner.
+ * @throws Error  when there is none on PATH: it says how to get one
  */
 export async function openBrowser(owner: Owner): Promise<Browser> {
   const executablePath = NAMES.map(findCommand).find(path => path !== undefined)
@@ -38,7 +38,7 @@ export async function openBrowser(owner: Owner): Promise<Browser> {
   return browser
 }
 
-/** A page of its own, cookies and storage included: `context.newPage()` opens another one beside it. */
+/** Opens a page with cookies and storage of its own. `context.newPage()` opens another one that shares them. */
 export async function openPage(browser: Browser): Promise<{ page: Page; context: BrowserContext }> {
   const context = await browser.newContext({ permissions: ['clipboard-read', 'clipboard-write'] })
   context.setDefaultTimeout(STEP_MS)

@@ -22,7 +22,7 @@ t.test('the first-sight page: type, send, see it appear', async t => {
   t.match(await rows.first().textContent(), /^job\.completeuser:42\w+-1\d+ ms\{"jobId": 12345678901234567890\}$/)
   t.match(await page.locator('#result').textContent(), /^202: published as \S+-1$/)
 
-  // A type that nobody listened for before, in a room, as text.
+  // An event in a room: its type is new to the page, its data is text.
   await page.fill('#rooms', 'hub')
   await page.click('#connect')
   await page.locator('#feed li', { hasText: 'following user:42, *, hub' }).waitFor()
@@ -48,7 +48,7 @@ t.test('the first-sight page: type, send, see it appear', async t => {
   t.match(await page.locator('#result').textContent(), /^400: type 'stream\.mine' .* must not start with 'stream\.'/)
   t.match(complaints, [/400/], 'nothing else went wrong, and no policy was broken')
 
-  // Another tab, told by its address what to show.
+  // Another tab, whose address says what to show.
   const other = await context.newPage()
   await other.goto(`${gateway.url}/?user=7&rooms=a`)
   await other.locator('#feed li', { hasText: 'following user:7, *, a' }).waitFor()
@@ -66,7 +66,7 @@ t.test('the page shows a break, the way back, and what was lost', async t => {
   await state('reconnecting')
   await gateway.restart()
   await state('connected')
-  // The memory adapter forgets with its process.
+  // The memory adapter's history ends with its process.
   await page.locator('#feed li.bad', { hasText: 'something may be missing' }).waitFor()
   await page.fill('#user', 'not a user')
   await page.click('#connect')

@@ -1,36 +1,36 @@
 import type { Position, Positions } from './position.js'
 import type { Publication } from './publication.js'
 
-/** A reader's way through one epoch. Every id it got there is a promise. */
+/** A reader's time in one epoch. Every id that it got there is a promise. */
 export interface Stay {
-  /** The last of those ids. */
+  /** The last id that it got there. */
   position: Position
-  /** When it came: by the announcement that brought it there, or with the first id when nothing was announced. */
+  /** When it came to the epoch: the time of the announcement, or of the first id when nothing was announced. */
   readonly since: number
-  /** Where it was before. */
+  /** Its stay in the epoch before. */
   readonly earlier: Stay | undefined
 }
 
-/** A reader was told that events may be missing: by `resumed` other than true, or by stream.gap. */
+/** One announcement to a reader that events may be missing: `resumed` other than true, or `stream.gap`. */
 export interface Announcement {
   readonly at: number
-  /** How it was told. */
+  /** The announcement in words: `resumed false`, `stream.gap`, .. */
   readonly what: string
-  /** null for all. */
+  /** The rooms that it names; null for all. */
   readonly rooms: readonly string[] | null
-  /** Where the reader stood then; nowhere on a first visit. */
+  /** The reader's stay at that time; undefined on a first visit. */
   readonly before: Stay | undefined
-  /** When the reader got its last position before it. */
+  /** When the reader got its last position before the announcement. */
   readonly sinceAt: number
-  /** The first position that came with it or after it. */
+  /** The first position that came with the announcement or after it. */
   after: Position | undefined
-  /** A first visit: what was before is not missed. */
+  /** True on a first visit: earlier events are not missed. */
   readonly isFirst: boolean
 }
 
 /**
- * True when this publication lies inside the announced loss: in a named room, behind all that the stream had vouched for
- * before, not begun after the announcement, and either before the next position or known to its publisher by then.
+ * True when this publication lies inside the announced loss. Its room is named, the stream had not vouched for it before, it was
+ * sent before the announcement, and it was acknowledged before the announcement or lies at or before the next position.
  */
 export function covers(told: Announcement, publication: Publication, positions: Positions): boolean {
   const { room, position, sentAt, ackedAt } = publication
@@ -38,18 +38,18 @@ export function covers(told: Announcement, publication: Publication, positions: 
   if (!position || (rooms && !rooms.includes(room)) || sentAt >= at) return false
   if (ackedAt >= at && (after === undefined || positions.compare(position, after) > 0)) return false
   if (before && isAside(position, before.position, positions) && (!after || after.epoch === before.position.epoch)) {
-    // What a primary took that had been given up is told by one more epoch. A gap for another reason says nothing of it.
+    // Only one more epoch tells of an event that an old primary took after the failover; a gap with another cause does not.
     return false
   }
   return !isVouchedFor(before, publication, positions)
 }
 
 /**
- * True when an id that the reader got, here or in an earlier epoch, said that this publication had been delivered or announced.
+ * True when an id that the reader got, in this epoch or an earlier one, promised that this publication was delivered or announced.
  *
- * Within the line of an epoch that is what comes before the id. Beside the line is what an earlier epoch had beyond the point
- * where the two parted: of that the reader was told when it changed over, so that the ids behind it vouch for what was
- * published until then; and for nothing that an old primary took later, which its successor cannot know of yet.
+ * An id promises everything before it in the line of its epoch. An earlier epoch may have gone on beyond the point where the two
+ * parted. The reader was told of those events when it changed epochs, so its later ids vouch for the ones acknowledged until
+ * then. They vouch for none that the old primary took later: its successor cannot know of these yet.
  */
 export function isVouchedFor(last: Stay | undefined, publication: Publication, positions: Positions): boolean {
   const { position, ackedAt } = publication
@@ -62,14 +62,14 @@ export function isVouchedFor(last: Stay | undefined, publication: Publication, p
   return false
 }
 
-/** True when an old primary took this after the reader had been told of its successor: no id of the reader's speaks of it. */
+/** True when an old primary took this after the reader had been told of the successor: none of the reader's ids vouches for it. */
 export function isBeyondKnowing(last: Stay | undefined, publication: Publication, positions: Positions): boolean {
   const { position } = publication
   if (!position || !last || !isAside(position, last.position, positions)) return false
   return !isVouchedFor(last, publication, positions)
 }
 
-/** Of an earlier epoch, beyond the point where the present one parted from it. */
+/** True for a position of an earlier epoch beyond the point where the current one parted from it. */
 function isAside(position: Position, present: Position, positions: Positions): boolean {
   return position.rank < present.rank && !positions.isOfLine(position, present)
 }

@@ -1,25 +1,25 @@
 import type { Publication } from './publication.js'
 
-/** Longer than anybody takes to come over to a new primary. */
+/** Upper bound on the time that a process takes to come over to a new primary. */
 const COMING_OVER_MS = 20_000
 
 /**
- * Who was given which events, and who of them came to an end: a new primary hears of what the old one took only from those.
- * A bearer is a replica, by its host and port, or anybody else who publishes, by name.
+ * Records which processes have which events (their bearers), and when each process ended. Only bearers can tell a new primary
+ * which events the old one took. A bearer is a replica, by its host and port, or another publisher, by name.
  */
 export class Bearers {
   #bits = new Map<string, number>()
-  /** When each of them ended, by its bit. */
+  /** The times at which each bearer ended, by its bit. */
   #ends = new Map<number, number[]>()
-  /** When each was last given an event of an epoch that was new to it, by its bit. */
+  /** When each bearer first got an answer of a new epoch, by its bit. */
   #arrivals = new Map<number, { rank: number; at: number }[]>()
 
-  /** This one has the event: it was answered, or a reader got it there. */
+  /** The bearer has the event: it got the answer, or a reader got the event from it. */
   give(publication: Publication, bearer: string): void {
     publication.bearers |= this.#bitOf(bearer)
   }
 
-  /** This one was answered: it is where this epoch is. */
+  /** The bearer got an answer of this epoch, so it has come over to that epoch's primary. */
   arrive(bearer: string, rank: number, at: number): void {
     const bit = this.#bitOf(bearer)
     const arrivals = this.#arrivals.get(bit) ?? []
@@ -27,13 +27,13 @@ export class Bearers {
     this.#arrivals.set(bit, arrivals)
   }
 
-  /** The process is gone, and what it knew. */
+  /** The process has ended, and its knowledge is lost. */
   end(bearer: string, at: number): void {
     const bit = this.#bitOf(bearer)
     this.#ends.set(bit, [...(this.#ends.get(bit) ?? []), at])
   }
 
-  /** True when all who had an acknowledged event ended before any of them was seen on another primary. */
+  /** True when all bearers of an acknowledged event ended, and none had been seen on another primary before its end. */
   areGone({ bearers, ackedAt, position }: Publication): boolean {
     if (bearers === 0 || !position) return false
     for (const bit of this.#bits.values()) {
@@ -50,7 +50,7 @@ export class Bearers {
     let bit = this.#bits.get(bearer)
     if (bit === undefined) {
       bit = 1 << this.#bits.size
-      // One more would take the place of the first.
+      // Shifts wrap at 32 bits: one more bearer would share the bit of the first.
       if (this.#bits.size > 30) throw new Error(`too many bearers: ${[...this.#bits.keys()]}`)
       this.#bits.set(bearer, bit)
     }

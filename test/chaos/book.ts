@@ -5,13 +5,13 @@ import type { Publication } from './publication.js'
 
 const LOG_KEPT = 400
 
-/** What one reader saw, in order: checks order and repeats as it comes, and keeps what reconciling needs. */
+/** The events that one reader saw, in order. It checks order and repeats as they come, and keeps the facts for reconciling. */
 export class Book {
   readonly name: string
   readonly rooms: readonly string[]
   readonly announcements: Announcement[] = []
   delivered = 0
-  /** Seen again where that is allowed. */
+  /** Events seen a second time where that is allowed. */
   repeated = 0
   #ledger: Ledger
   #seen = new Uint8Array(1024)
@@ -20,9 +20,9 @@ export class Book {
   #openedAt = Number.POSITIVE_INFINITY
   #goneAt = Number.POSITIVE_INFINITY
   #sentLastEventId = ''
-  /** Its position was not accepted: what comes next may be of an earlier epoch, of a primary that was given up. */
+  /** The reader's position was refused: the next id may be of an earlier epoch, from an old primary. */
   #mayGoBack = false
-  /** The last position that it was put back from in that way: up to there events may come a second time. */
+  /** The last position from which the reader was put back in that way: up to it, events may come a second time. */
   #backFrom: Position | undefined
   #stay: Stay | undefined
   #where = ''
@@ -44,7 +44,7 @@ export class Book {
   open(resumed: boolean | null, id: string, at: number): void {
     this.note(`open, resumed ${resumed}, id '${id}'`, at)
     this.#openedAt = Math.min(this.#openedAt, at)
-    // Null to a reader that named its position is no announcement: pages take null for a first visit.
+    // `null` announces nothing to a reader that named its position: pages take it for a first visit.
     const isFirst = resumed === null && this.#sentLastEventId === ''
     if (resumed === false || isFirst) this.#announce(`resumed ${resumed}`, null, isFirst, at)
     this.#mayGoBack = resumed === false
@@ -89,19 +89,19 @@ export class Book {
     this.#moveTo(id, at)
   }
 
-  /** The reader is gone for good: what was still on its way to it is not owed. */
+  /** The reader is gone for good: events that were still on their way to it are not owed. */
   close(at: number): void {
     this.#goneAt = at
     this.note('gone', at)
   }
 
-  /** Remembers something for people who look into a violation. */
+  /** Keeps a log entry for the report of a violation. */
   note(what: string, at: number): void {
     if (this.#log.length >= LOG_KEPT) this.#log.splice(0, LOG_KEPT / 2)
     this.#log.push({ at, what })
   }
 
-  /** Where it is, and was. */
+  /** The reader's stay in the current epoch, linked to the earlier ones. */
   get stay(): Stay | undefined {
     return this.#stay
   }
@@ -110,11 +110,11 @@ export class Book {
     return (((this.#seen[n >> 3] ?? 0) >> (n & 7)) & 1) === 1
   }
 
-  /** False when it was never open, or left for good before its stream vouched for this position. */
+  /** False when the reader was never open, or left for good before its stream vouched for this position. */
   isOwed(publication: Publication): boolean {
     if (this.#openedAt === Number.POSITIVE_INFINITY || !publication.position) return false
     if (this.#goneAt === Number.POSITIVE_INFINITY) return true
-    // By far the most of what it never saw; the rest takes longer to find out.
+    // Cheap test first: most events that a gone reader never saw were sent after its end.
     if (publication.sentAt > this.#goneAt) return false
     return isVouchedFor(this.#stay, publication, this.#ledger.positions)
   }
@@ -133,7 +133,7 @@ export class Book {
     this.announcements.push({ at, what, rooms, before, sinceAt: this.#positionAt, after: undefined, isFirst })
   }
 
-  /** Behind `resumed: false` the order begins anew if the epoch is an earlier one: then the replica hears an old primary still. */
+  /** After `resumed: false` the order begins anew if the epoch is an earlier one: the replica then still hears an old primary. */
   #goBack(position: Position): void {
     const last = this.#position
     if (this.#mayGoBack && last) {
@@ -141,7 +141,7 @@ export class Book {
         if (!this.#isBehindWhereItWas(last)) this.#backFrom = last
         this.#position = undefined
       } else if (!this.#ledger.positions.isOfLine(last, position)) {
-        // It had gone on with an old primary; the next epoch may still stand where the two parted, at a lower number.
+        // The reader had gone on with an old primary. The next epoch may still stand at a lower number, where the two parted.
         this.#position = undefined
       }
     }
@@ -155,7 +155,7 @@ export class Book {
   #moveTo(id: string, at: number): void {
     const { positions } = this.#ledger
     const position = positions.read(id)
-    // A position without an event is where a replica had come to, not something that it read from history.
+    // An id without an event is the replica's own position; it was not read from history.
     positions.begin(position)
     this.#goBack(position)
     if (this.#position && positions.compare(position, this.#position) < 0) {

@@ -9,31 +9,31 @@ import type { Random } from './random.js'
 export interface CrowdOptions {
   ledger: Ledger
   random: Random
-  /** Replicas, taken in turn. */
+  /** URLs of the replicas, which readers take in turn. */
   urls: readonly string[]
   readers: number
   users: readonly string[]
   rooms: readonly string[]
-  /** How many of the readers follow BULK_ROOM too: those that stall. */
+  /** How many of the readers follow BULK_ROOM too, and stall. */
   stalling: number
-  /** How often one of the readers breaks off by itself. 0 for never. */
+  /** Milliseconds between two readers that break off by themselves. 0 for never. */
   churnMs: number
 }
 
-/** Where much is published to while its readers stall. */
+/** The room that gets a flood of events while its readers stall. */
 export const BULK_ROOM = 'bulk'
 
 const ROOMS_EACH = 3
-/** Of those that are disturbed: who is replaced by somebody new, and who stays away for a while. */
+/** Of the readers that break off: the share that a new reader replaces, and the share that stays away for a while. */
 const LEAVE_SHARE = 0.04
 const OFFLINE_SHARE = 0.2
 const OFFLINE_MS = [500, 6000] as const
 const OPEN_MS = 20_000
 const DATA = /^\{"n":(\d+),"room":"([^"]+)"/
 
-/** Readers that come back as browsers do, each with its book in the ledger. Some break off, some leave and others come. */
+/** Readers that come back as browsers do, each with its book in the ledger. Some break off, some leave, and new ones come. */
 export class Crowd {
-  /** `stream.close` by reason, and other things worth a line in the report. */
+  /** Counts for the report: `stream.close` by reason, `resumed`, gaps and the like. */
   readonly tallies = new Map<string, number>()
   #options: CrowdOptions
   #scope = new Scope()
@@ -49,7 +49,7 @@ export class Crowd {
     }
   }
 
-  /** Resolves when every reader was opened. */
+  /** Opens every reader. */
   async open(): Promise<void> {
     const areOpen = () => this.#members.every(({ reader }) => reader.opens > 0)
     await waitFor(areOpen, OPEN_MS, `${this.#members.length} streams to open`)
@@ -64,7 +64,7 @@ export class Crowd {
     for (const { reader } of this.#members) reader.resume()
   }
 
-  /** Takes a share of the readers off the network, until the result is called. */
+  /** Takes a share of the readers off the network; calling the result brings them back. */
   takeOffline(share: number): () => void {
     const gone = this.#members.filter(() => this.#options.random.chance(share))
     for (const { reader } of gone) reader.goOffline()
@@ -73,7 +73,7 @@ export class Crowd {
     }
   }
 
-  /** From now on nobody breaks off or leaves, and everyone is back. */
+  /** Brings everyone back; from now on nobody breaks off or leaves. */
   settle(): void {
     clearInterval(this.#churn)
     for (const { reader } of this.#members) reader.goOnline()

@@ -2,10 +2,10 @@ import { connect, createServer, type Socket } from 'node:net'
 import { freePort } from '../helpers/ports.js'
 import type { Owner } from '../helpers/scope.js'
 
-/** Gets the blocks of one stream in turn and says what the reader gets instead. */
+/** Gets the blocks of one stream in turn and returns the blocks that the reader gets instead. */
 export type Doctor = (block: string) => string[]
 
-/** A proxy before a gateway that lets a doctor at the streams through it: at the first `patients` of them. */
+/** Starts a proxy before a gateway whose doctor edits the first `patients` streams that pass through it. */
 export async function startDoctoring(
   owner: Owner,
   targetUrl: string,
@@ -50,13 +50,13 @@ export async function startDoctoring(
   return `http://127.0.0.1:${port}`
 }
 
-/** Edits one event, the nth of the stream. */
+/** Edits the nth event of the stream. */
 export function atEvent(nth: number, edit: (block: string) => string[]): Doctor {
   let events = 0
   return block => (block.includes('event: chaos') && ++events === nth ? edit(block) : [block])
 }
 
-/** Puts the nth event behind the block that follows it. */
+/** Swaps the nth event with the block after it. */
 export function swapAt(nth: number): Doctor {
   let held: string | undefined
   const edit = atEvent(nth, block => {

@@ -1,16 +1,16 @@
 import { Agent, request } from 'node:http'
 import type { Publisher } from '../../src/publisher.js'
 
-/** An event on its way to a door. `data` carries what the ledger needs to know it again. */
+/** An event on its way to a door. Its `data` identifies it to the ledger. */
 export interface Item {
   room: string
   data: object
   key: string | undefined
 }
 
-/** What became of a publish, all of its items alike. */
+/** The outcome of a publish, the same for all its items. */
 export type Outcome =
-  /** `bearer` is who has the events now: the host and port of a replica, or the name of the door. */
+  /** `bearer` has the events now: the host and port of a replica, or the name of the door. */
   | { kind: 'acknowledged'; ids: string[]; bearer: string }
   | { kind: 'refused'; why: string }
   | { kind: 'uncertain'; why: string }
@@ -33,7 +33,7 @@ interface Answer {
   text: string
 }
 
-/** Publishes over HTTP, to a replica that `nextUrl` names: alone on the route of its room, several as a batch. */
+/** Publishes over HTTP, to the replica that `nextUrl` names: one event on the route of its room, several as a batch. */
 export function createHttpDoor(name: string, nextUrl: () => string, onAnswer: (ms: number) => void): Door {
   const agent = new Agent({ keepAlive: true })
   const post = (path: string, body: unknown): Promise<Answer> =>
@@ -68,7 +68,7 @@ export function createHttpDoor(name: string, nextUrl: () => string, onAnswer: (m
               )
         return outcomeOf(answer)
       } catch (error) {
-        // Only a connection that was never made is sure to have published nothing.
+        // Only a connection that was never made certainly published nothing.
         const code = codeOf(error)
         return { kind: code === 'ECONNREFUSED' ? 'refused' : 'uncertain', why: String(error) }
       }
@@ -77,7 +77,7 @@ export function createHttpDoor(name: string, nextUrl: () => string, onAnswer: (m
   }
 }
 
-/** Publishes straight through Redis, as a worker does. */
+/** Publishes directly through Redis, as a worker does. */
 export function createEmitterDoor(name: string, emitter: Publisher & { close(): Promise<void> }): Door {
   return {
     name,

@@ -11,27 +11,27 @@ import { publishAll } from './presses.js'
 import type { Link, LinkState } from './proxy.js'
 import type { Stage } from './stage.js'
 
-/** All that a fault can touch. */
+/** Everything that a fault can touch. */
 export interface World {
   stage: Stage
   ledger: Ledger
   crowd: Crowd
-  /** Publishes the bulk that stalled readers do not take. */
+  /** Publishes the flood that stalled readers do not take. */
   bulkDoor: Door
 }
 
 type Injector = (world: World, fault: Fault) => Promise<void>
 
-/** How long after Redis lost data losses may still be announced: liveness is judged by a canary within 10 s. */
+/** For this long after Redis lost data, a loss may still be announced. Replicas notice a dead link within 10 s. */
 const NOTICE_MS = 20_000
 const BULK_EVENTS = 200
 const BULK_BYTES = 60_000
 const BULK_BATCH = 5
 const DELAY_MS = 150
-/** Of the readers, during a failover. */
+/** The share of the readers that is offline during a failover. */
 const OFFLINE_SHARE = 0.2
 
-/** Each resolves when the fault is over and mended (not: when its consequences are). */
+/** Each injector resolves once the fault is over and mended; its consequences may go on. */
 export const INJECTORS: Record<FaultKind, Injector> = {
   kill: ({ stage, ledger }, { replica, forMs }) =>
     stage.bounce(
@@ -58,12 +58,12 @@ export const INJECTORS: Record<FaultKind, Injector> = {
 
   empty: (world, fault) => bounceRedis(world, fault, { empty: true }),
 
-  // The file may lack the last second: gateways cannot know.
+  // The append-only file may lack the last second, and gateways cannot know whether it does.
   crash: (world, fault) => bounceRedis(world, fault, {}),
 
   partition: async ({ stage }, { replica, forMs, way }) => {
     const link = stage.links[replica]
-    // The plan draws one of the states by its name.
+    // The plan draws one of the link's states by name.
     link?.set(way as LinkState)
     await wait(forMs)
     link?.set('open')
@@ -107,7 +107,7 @@ export const INJECTORS: Record<FaultKind, Injector> = {
   failover: (world, fault) => losingData(world, 'failover', () => failOver(world, fault)),
 }
 
-// Two failovers that overlap must not kill and start one and the same server.
+// Two overlapping failovers must not kill and start the same server.
 const taken = new WeakSet<RedisServer>()
 
 async function failOver(world: World, fault: Fault): Promise<void> {
@@ -118,7 +118,7 @@ async function failOver(world: World, fault: Fault): Promise<void> {
     taken.add(master)
     return master
   }
-  // Until the old master follows, the next one would have nobody to confirm what it takes.
+  // Wait until the old master follows: otherwise no replica would confirm the next master's events.
   const old = await waitFor(take, 40_000, 'a master with two replicas that are up to date')
   try {
     await failOverFrom(old, world, fault)
@@ -131,11 +131,11 @@ async function failOverFrom(old: RedisServer, { stage, crowd }: World, { way, fo
   const { sentinel } = stage
   if (!sentinel) throw new Error('a failover needs Sentinel')
   const link = linkOf(stage, old)
-  // Who is away meanwhile did not see live what the next master will not have.
+  // Readers that are offline meanwhile do not see the events that the next master will lack.
   const comeBack = crowd.takeOffline(OFFLINE_SHARE)
   switch (way) {
     case 'asked':
-      // Sentinel gives an attempt up when the replica it chose is too slow, and makes no other one by itself.
+      // When the chosen replica is too slow, Sentinel gives up and does not try again by itself.
       await sentinel.failover().catch(() => sentinel.failover())
       break
     case 'killed':
@@ -145,7 +145,7 @@ async function failOverFrom(old: RedisServer, { stage, crowd }: World, { way, fo
       old.freeze()
       break
     case 'rolled back':
-      // What is acknowledged from here on, the next master will not have.
+      // From here on, the next master lacks every acknowledged event.
       link.holdReplication()
       await wait(forMs)
       await old.kill()
@@ -186,7 +186,7 @@ function noteEnd({ bearers }: Ledger, { url }: Gateway): void {
   bearers.end(new URL(url).host, performance.now())
 }
 
-// Where faults overlap, one would otherwise end the server that the other one is starting.
+// One bounce at a time: an overlapping fault would end the server that the other one is starting.
 const bounces = new Gate(1)
 
 function bounceRedis(world: World, { kind, forMs }: Fault, how: { empty?: boolean }): Promise<void> {

@@ -1,225 +1,283 @@
 import t from 'tap'
 import type { Book } from './book.js'
 import { Ledger } from './ledger.js'
+import type { Publication } from './publication.js'
+import type { ViolationKind } from './violation.js'
 
-/** A ledger with acknowledged events of room 'a' at these positions, sent at 10, 20, ... and answered 5 later; and one reader. */
-function keep(...ids: string[]): { ledger: Ledger; book: Book } {
+/**
+ * A ledger with one reader of the rooms 'a' and 'b', open at e1-0 since time 0. The publications e1-1, e1-2, .. go to room 'a';
+ * each is sent at 100 times its seq and acknowledged 10 later.
+ */
+function begin({ events = 5, rooms = ['a', 'b'] } = {}) {
   const ledger = new Ledger()
-  ledger.forgive(0, Number.POSITIVE_INFINITY, 'a split')
-  for (const [index, id] of ids.entries()) {
-    const at = 10 * (index + 1)
-    ledger.acknowledge(ledger.send('a', 'somebody', at), id, at + 5)
-  }
-  const book = ledger.openBook('reader', ['a'])
-  book.connect('', 0)
-  book.open(null, 'old-0', 1)
-  return { ledger, book }
+  const reader = ledger.openBook('reader', rooms)
+  reader.connect('', 0)
+  reader.open(null, 'e1-0', 0)
+  const published = Array.from({ length: events }, (_, index) =>
+    publish(ledger, 'a', `e1-${index + 1}`, (index + 1) * 100),
+  )
+  return { ledger, reader, published }
 }
 
-const kinds = (ledger: Ledger) => Object.fromEntries(ledger.reconcile().violations.counts)
-
-/** Puts a reader that saw both events of the next epoch back to the old one, where it is told and sees one event. */
-function putBack(book: Book): void {
-  book.event(0, 'a', 'old-1', 15)
-  book.gap(['a'], '', 18)
-  book.event(1, 'a', 'new-2', 25)
-  book.event(2, 'a', 'new-3', 35)
-  book.connect('new-3', 36)
-  book.open(false, '', 37)
-  book.event(3, 'a', 'old-2', 45)
+function publish(ledger: Ledger, room: string, id: string, at: number): Publication {
+  const publication = ledger.send(room, 'test', at)
+  ledger.acknowledge(publication, id, at + 10)
+  return publication
 }
 
-const SPLIT = ['old-1', 'new-2', 'new-3', 'old-2', 'new-4']
+function see(reader: Book, publications: Publication[], at = 10_000): void {
+  for (const { n, room, position } of publications) reader.event(n, room, `${position?.epoch}-${position?.seq}`, at)
+}
 
-t.test('a reader that was put back to an old primary may see again, once, what it saw of the new one', async t => {
-  const { ledger, book } = keep(...SPLIT)
-  putBack(book)
-  book.gap(['a'], '', 48)
-  for (const [n, id] of [
-    [1, 'new-2'],
-    [2, 'new-3'],
-    [4, 'new-4'],
-  ] as const)
-    book.event(n, 'a', id, 60)
+function kinds(ledger: Ledger): Partial<Record<ViolationKind, number>> {
+  return Object.fromEntries(ledger.reconcile().violations.counts)
+}
+
+t.test('a reader that saw everything once and in order leaves no violation', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, published)
   const { counts, violations } = ledger.reconcile()
-  t.same(Object.fromEntries(violations.counts), {})
-  t.equal(counts.repeated, 2)
+  t.equal(violations.total, 0)
+  t.match(counts, { acknowledged: 5, delivered: 5, announcedLost: 0, silentlyLost: 0, duplicated: 0, reordered: 0 })
+})
+
+t.test('an event that was dropped is silently lost, and named', async t => {
+  const { ledger, reader, published } = begin()
+  see(
+    reader,
+    published.filter(({ n }) => n !== 2),
+  )
+  t.equal(ledger.owed, 1)
+  const { violations } = ledger.reconcile()
+  t.same([...violations.counts], [['silently lost', 1]])
+  t.equal(violations.kept[0]?.what, 'reader never saw event 2 of a (e1-3) and was not told')
+  t.match(violations.kept[0]?.context.join('\n'), /seen around it: 2 before, 4 after/)
+})
+
+t.test('the last event that was dropped is silently lost too', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, published.slice(0, 4))
+  t.same(kinds(ledger), { 'silently lost': 1 })
+})
+
+t.test('an event that was repeated is duplicated, and named', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, [...published.slice(0, 3), ...published.slice(2)])
+  const { violations } = ledger.reconcile()
+  t.same([...violations.counts], [['duplicated', 1]])
+  t.equal(violations.kept[0]?.what, 'reader saw event 2 of a (e1-3) again, after e1-3')
+})
+
+t.test('two events that were swapped are reordered, and named', async t => {
+  const { ledger, reader, published } = begin()
+  const [first, second, third, ...rest] = published
+  see(reader, [first!, third!, second!, ...rest])
+  const { violations } = ledger.reconcile()
+  t.same([...violations.counts], [['reordered', 1]])
+  t.equal(violations.kept[0]?.what, 'reader saw event 1 of a (e1-2) after e1-3')
+})
+
+t.test('a gap that names the room covers what is between the positions around it', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 1000, 'test')
+  see(reader, published.slice(0, 1), 120)
+  reader.gap(['a'], '', 350)
+  see(reader, published.slice(3), 600)
+  const { counts, violations } = ledger.reconcile()
+  t.equal(violations.total, 0)
+  t.equal(counts.announcedLost, 2)
+})
+
+t.test('a gap in another room covers nothing', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 1000, 'test')
+  see(reader, published.slice(0, 1), 120)
+  reader.gap(['b'], '', 350)
+  see(reader, published.slice(3), 600)
+  t.same(kinds(ledger), { 'silently lost': 2 })
+})
+
+t.test('a gap that is told after a later position was sent is told too late', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 1000, 'test')
+  see(reader, [published[0]!, published[2]!], 320)
+  reader.gap(['a'], '', 350)
+  see(reader, published.slice(3), 600)
+  t.same(kinds(ledger), { 'silently lost': 1 })
+})
+
+t.test('the id of a heartbeat vouches for what is before it', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 1000, 'test')
+  see(reader, published.slice(0, 1), 120)
+  reader.position('e1-2', 220)
+  reader.gap(['a'], 'e1-2', 350)
+  see(reader, published.slice(2), 600)
+  t.same(kinds(ledger), { 'silently lost': 1 })
+})
+
+t.test('a gap does not cover what was published after it', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 1000, 'test')
+  reader.gap(['a'], '', 290)
+  see(reader, published.slice(3), 600)
+  t.same(kinds(ledger), { 'silently lost': 1 }, 'e1-3 was sent at 300')
+})
+
+t.test('resumed false covers every room, resumed true none', async t => {
+  for (const [resumed, losses] of [
+    [false, {}],
+    [true, { 'silently lost': 1 }],
+    [null, { 'silently lost': 1 }],
+  ] as const) {
+    const { ledger, reader, published } = begin()
+    ledger.forgive(0, 1000, 'test')
+    see(reader, published.slice(0, 1), 120)
+    reader.connect('e1-1', 250)
+    reader.open(resumed, '', 260)
+    see(reader, published.slice(2), 600)
+    t.same(kinds(ledger), losses, `resumed ${resumed}`)
+  }
+})
+
+t.test('what was before a first visit is not missed, what came after it is', async t => {
+  const ledger = new Ledger()
+  publish(ledger, 'a', 'e1-1', 100)
+  const reader = ledger.openBook('reader', ['a'])
+  reader.connect('', 200)
+  reader.open(null, 'e1-1', 210)
+  publish(ledger, 'a', 'e1-2', 300)
+  const { counts, violations } = ledger.reconcile()
+  t.same([...violations.counts], [['silently lost', 1]])
+  t.equal(counts.announcedLost, 0)
+})
+
+t.test('a loss that is announced though Redis lost nothing is a violation', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, published.slice(0, 2), 220)
+  reader.gap(['a'], '', 290)
+  see(reader, published.slice(2), 600)
+  t.same(kinds(ledger), { 'needlessly announced': 1 })
+})
+
+t.test('a new epoch is no loss by itself, and an old one never comes back', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, published.slice(0, 4))
+  const next = publish(ledger, 'a', 'e2-1', 900)
+  see(reader, [next, published[4]!])
+  t.same(kinds(ledger), { reordered: 1 })
+})
+
+t.test('one position that stands for two events is a violation', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, published)
+  const impostor = publish(ledger, 'b', 'e1-5', 900)
+  t.equal(impostor.n, 5)
+  t.same(kinds(ledger), { 'one position twice': 1, 'silently lost': 1 })
+})
+
+t.test('a publish that was repeated with its key may stand in two epochs, never twice in one', async t => {
+  for (const [id, expected] of [
+    ['e2-1', {}],
+    ['e1-7', { 'two positions': 1, duplicated: 1 }],
+  ] as const) {
+    const { ledger, reader, published } = begin()
+    see(reader, published)
+    const repeated = ledger.send('a', 'test', 900)
+    reader.event(repeated.n, 'a', 'e1-6', 910)
+    ledger.doubt(repeated)
+    repeated.isRepeated = true
+    ledger.acknowledge(repeated, id, 990)
+    reader.event(repeated.n, 'a', id, 1000)
+    t.same(kinds(ledger), expected, id)
+  }
+})
+
+t.test('what was refused must not be seen, what is uncertain may be', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, published)
+  const doubted = ledger.send('a', 'test', 700)
+  ledger.doubt(doubted)
+  reader.event(doubted.n, 'a', 'e1-6', 720)
+  const refused = ledger.send('a', 'test', 800)
+  reader.event(refused.n, 'a', 'e1-7', 820)
+  ledger.refuse(refused)
+  t.same(kinds(ledger), { 'refused but delivered': 1 })
+})
+
+t.test("an event of another's room or of nobody's is a violation", async t => {
+  const { ledger, reader, published } = begin({ rooms: ['b'] })
+  see(reader, published.slice(0, 1))
+  reader.event(99, 'b', 'e1-99', 1000)
+  t.same(kinds(ledger), { 'wrong room': 1, 'never published': 1 })
+})
+
+t.test('a reader that left is owed what its last position vouched for, and no more', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, [published[0]!, published[2]!], 320)
+  reader.close(330)
+  t.same(kinds(ledger), { 'silently lost': 1 })
+})
+
+t.test('an epoch that carries on has the old events under its own name, and they are the same events', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 2000, 'test')
+  see(reader, published.slice(0, 3), 320)
+  reader.gap(['a', 'b'], 'e1-3', 900)
+  for (const { n, position } of published.slice(3)) reader.event(n, 'a', `e2-${position?.seq}`, 1000)
+  t.same(kinds(ledger), {})
+})
+
+t.test('an event seen again under a new epoch is duplicated all the same', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 2000, 'test')
+  see(reader, published, 520)
+  reader.gap(['a', 'b'], 'e1-5', 900)
+  reader.event(4, 'a', 'e2-5', 1000)
+  t.same(kinds(ledger), { duplicated: 1 })
 })
 
 t.test(
-  'of what it may see again nothing comes a third time, nothing out of order, and nothing of the old primary',
+  'what an epoch had beyond the point where the next one carried on must be announced before anything new',
   async t => {
-    const thirdTime = keep(...SPLIT)
-    putBack(thirdTime.book)
-    for (const at of [60, 61]) thirdTime.book.event(1, 'a', 'new-2', at)
-    t.match(kinds(thirdTime.ledger), { duplicated: 1 })
-
-    const swapped = keep(...SPLIT)
-    putBack(swapped.book)
-    swapped.book.event(2, 'a', 'new-3', 60)
-    swapped.book.event(1, 'a', 'new-2', 61)
-    t.match(kinds(swapped.ledger), { duplicated: 1 })
-
-    const sameAgain = keep(...SPLIT)
-    putBack(sameAgain.book)
-    sameAgain.book.event(3, 'a', 'old-2', 60)
-    t.match(kinds(sameAgain.ledger), { duplicated: 1 })
-  },
-)
-
-t.test('behind where it was put back from, a repeat is a repeat', async t => {
-  const { ledger, book } = keep(...SPLIT)
-  putBack(book)
-  book.event(4, 'a', 'new-4', 60)
-  book.event(4, 'a', 'newest-4', 61)
-  t.match(kinds(ledger), { duplicated: 1 })
-})
-
-t.test('nobody is put back without being told', async t => {
-  const { ledger, book } = keep(...SPLIT)
-  book.event(1, 'a', 'new-2', 25)
-  book.connect('new-2', 36)
-  book.open(true, '', 37)
-  book.event(3, 'a', 'old-2', 45)
-  t.match(kinds(ledger), { reordered: 1 })
-})
-
-t.test(
-  'what an old primary took later is covered by an announcement that brings another epoch, and by no other',
-  async t => {
-    for (const [brought, lost] of [
-      ['third-4', {}],
-      ['new-4', { 'silently lost': 1 }],
-    ] as const) {
-      // The last one is acknowledged by the old primary long after the reader had gone over.
-      const { ledger, book } = keep('old-1', 'new-2', 'new-3', 'old-2')
-      book.event(0, 'a', 'old-1', 15)
-      book.gap(['a'], '', 18)
-      book.event(1, 'a', 'new-2', 25)
-      book.event(2, 'a', 'new-3', 35)
-      book.gap(['a'], '', 50)
-      book.position(brought, 51)
-      t.same(kinds(ledger), lost, brought)
+    for (const isEarly of [true, false]) {
+      const { ledger, reader, published } = begin()
+      ledger.forgive(0, 2000, 'test')
+      see(reader, published.slice(0, 3), 320)
+      // e2 continues e1 from e1-4 on, so e1-5 is lost.
+      if (isEarly) reader.gap(['a'], 'e1-3', 900)
+      reader.event(3, 'a', 'e2-4', 950)
+      const next = publish(ledger, 'a', 'e2-5', 960)
+      see(reader, [next], 980)
+      if (!isEarly) reader.gap(['a'], '', 990)
+      t.same(kinds(ledger), isEarly ? {} : { 'silently lost': 1 })
     }
   },
 )
 
-t.test('an announcement covers nothing that came into the next epoch and lies before an id of it', async t => {
-  // Numbers up to 3 are of both: the new epoch began to count behind them.
-  const { ledger, book } = keep('old-1', 'old-2', 'old-3', 'new-4')
-  book.event(0, 'a', 'old-1', 15)
-  book.event(2, 'a', 'old-3', 35)
-  book.gap(['a'], '', 38)
-  book.event(3, 'a', 'new-4', 45)
-  book.gap(['a'], '', 50)
-  book.position('third-4', 51)
-  t.same(kinds(ledger), { 'silently lost': 1 })
-  t.match(ledger.violations.kept[0]?.what, 'reader never saw event 1 of a (old-2) and was not told')
+t.test('a reader that a replica of an old primary refused begins anew there, and may see something again', async t => {
+  const { ledger, reader, published } = begin()
+  ledger.forgive(0, 20_000, 'test')
+  see(reader, published.slice(0, 4), 420)
+  reader.gap(['a', 'b'], '', 430)
+  const [fromNew] = [publish(ledger, 'a', 'e2-5', 440)]
+  see(reader, [fromNew], 460)
+  // Its next replica still hears the old primary.
+  reader.connect('e2-5', 470)
+  reader.open(false, '', 480)
+  see(reader, [published[4]!], 520)
+  reader.gap(['a', 'b'], '', 600)
+  see(reader, [fromNew], 610)
+  const { counts, violations } = ledger.reconcile()
+  t.same([...violations.counts], [])
+  t.equal(counts.repeated, 1)
 })
 
-t.test('who comes to a new epoch untold is not told by what is announced later', async t => {
-  const { ledger, book } = keep('old-1', 'old-2', 'new-2')
-  book.event(0, 'a', 'old-1', 15)
-  book.event(2, 'a', 'new-2', 35)
-  book.gap(['a'], '', 50)
-  book.position('third-3', 51)
-  t.same(kinds(ledger), { 'silently lost': 1 })
+t.test('a new epoch may begin at 0 for a reader that was further in the old one, when it was told', async t => {
+  const { ledger, reader, published } = begin()
+  see(reader, published, 600)
+  ledger.forgive(600, 1_000, 'emptied')
+  reader.connect('e1-5', 700)
+  reader.open(false, 'e2-0', 710)
+  t.same(kinds(ledger), {})
 })
-
-t.test('what an old primary took is untold only where everybody who had it ended before coming over', async t => {
-  const play = (prepare: (ledger: Ledger) => void) => {
-    const { ledger, book } = keep('old-1', 'new-2', 'new-3', 'old-2')
-    book.event(0, 'a', 'old-1', 15)
-    book.gap(['a'], '', 18)
-    book.event(1, 'a', 'new-2', 25)
-    book.event(2, 'a', 'new-3', 35)
-    const lost = ledger.publications[3]
-    if (lost) lost.bearers = 0
-    prepare(ledger)
-    const { counts } = ledger.reconcile()
-    return [counts.untold, counts.silentlyLost]
-  }
-  const give = ({ bearers, publications }: Ledger, ...names: string[]) => {
-    for (const name of names) for (const publication of publications.slice(3)) bearers.give(publication, name)
-  }
-  const untold = [1, 0]
-  const silent = [0, 1]
-  t.same(
-    play(ledger => {
-      give(ledger, 'A')
-      ledger.bearers.end('A', 60)
-    }),
-    untold,
-    'the only one ended',
-  )
-  t.same(
-    play(ledger => give(ledger, 'A')),
-    silent,
-    'it lives',
-  )
-  t.same(
-    play(ledger => {
-      give(ledger, 'A', 'B')
-      ledger.bearers.end('A', 60)
-    }),
-    silent,
-    'another one lives',
-  )
-  t.same(
-    play(ledger => {
-      give(ledger, 'A')
-      ledger.bearers.end('A', 44)
-    }),
-    silent,
-    'it had ended before',
-  )
-  t.same(
-    play(ledger => {
-      give(ledger, 'A')
-      ledger.bearers.arrive('A', 1, 50)
-      ledger.bearers.end('A', 60)
-    }),
-    silent,
-    'it had come over',
-  )
-  t.same(
-    play(ledger => {
-      give(ledger, 'A')
-      ledger.bearers.end('A', 30_000)
-    }),
-    silent,
-    'it ended long after',
-  )
-})
-
-t.test('nothing is untold that an id of the reader vouched for', async t => {
-  const { ledger, book } = keep('old-1', 'old-2', 'new-2', 'new-3')
-  book.event(0, 'a', 'old-1', 15)
-  // To the next epoch without a word, and there is a hole in that one as well.
-  book.event(3, 'a', 'new-3', 45)
-  ledger.bearers.end('somebody', 60)
-  t.same(kinds(ledger), { 'silently lost': 2 })
-})
-
-/** A reader that had gone on with an old primary to old-3, while the next epoch parted from it at 2; it comes back there. */
-function comeOver(resumed: boolean, lastSeen: number): Ledger {
-  const { ledger, book } = keep('old-1', 'old-2', 'old-3')
-  const other = ledger.openBook('other', ['a'])
-  other.connect('', 0)
-  other.open(null, 'old-1', 16)
-  other.gap(['a'], '', 20)
-  other.event(1, 'a', 'new-2', 26)
-  for (let n = 0; n < lastSeen; n++) book.event(n, 'a', `old-${n + 1}`, 15 + 10 * n)
-  book.connect(`old-${lastSeen}`, 50)
-  book.open(resumed, resumed ? 'new-2' : `new-${lastSeen === 3 ? 2 : 1}`, 51)
-  return ledger
-}
-
-t.test(
-  'a reader that comes over from an old primary may be put where the two parted, if it is told of a loss',
-  async t => {
-    t.same(kinds(comeOver(false, 3)).reordered ?? 0, 0)
-    t.equal(kinds(comeOver(true, 3)).reordered, 1, 'not without a word')
-    t.equal(kinds(comeOver(false, 2)).reordered, 1, 'and not when it had not gone on beyond that')
-  },
-)

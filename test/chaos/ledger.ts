@@ -6,37 +6,37 @@ import type { Publication } from './publication.js'
 import { Violations } from './violation.js'
 
 export interface LedgerCounts {
-  /** Publications by how they ended. */
+  /** Publications by their final state. */
   acknowledged: number
   refused: number
   uncertain: number
-  /** Events that readers saw. */
+  /** Events that readers saw, over all readers. */
   delivered: number
-  /** Announcements of loss that readers got. */
+  /** Announcements of loss, over all readers. */
   announcements: number
-  /** Acknowledged events that a reader did not see and was told about. The next ones are pairs of event and reader too. */
+  /** Acknowledged events that a reader missed and was told of. This count and the next ones are of pairs of event and reader. */
   announcedLost: number
-  /** What an old primary took when others had moved on, and whoever knew of it ended before coming over: nobody could tell. */
+  /** Missed events that an old primary took after the failover and whose bearers all ended before they came over: nobody could tell. */
   untold: number
   silentlyLost: number
   duplicated: number
   reordered: number
-  /** Published again after Redis forgot the key: allowed, as nobody could know. */
+  /** Events published twice because Redis forgot the idempotency key. This is allowed: nobody could know. */
   republished: number
-  /** Seen again by a reader whose position an old primary's replica had refused (`resumed: false`): allowed. */
+  /** Events that a reader saw again after a replica of an old primary refused its position (`resumed: false`). This is allowed. */
   repeated: number
 }
 
 export interface Reconciliation {
   counts: LedgerCounts
   violations: Violations
-  /** What readers were told they may have missed, and did miss: each event once, in words. */
+  /** The events that some reader missed and was told of, each once, in words. */
   announcedLosses: string[]
 }
 
 /**
- * What was acknowledged against what each reader saw. Pure: it is fed and asked, and knows no clock, socket or process.
- * README.md beside it says by which rule.
+ * Compares the acknowledged events with the events that each reader saw, by the rule in README.md. It is pure: its callers tell it
+ * what happened and when; it knows no clock, socket or process.
  */
 export class Ledger {
   readonly positions = new Positions()
@@ -47,14 +47,14 @@ export class Ledger {
   #byPosition = new Map<string, number>()
   #lapses: { from: number; to: number; what: string }[] = []
 
-  /** A reader comes into being, that follows these rooms. */
+  /** Opens the book of a new reader that follows these rooms. */
   openBook(name: string, rooms: readonly string[]): Book {
     const book = new Book(name, rooms, this)
     this.books.push(book)
     return book
   }
 
-  /** Somebody is about to publish: gives the event its number. */
+  /** Gives a number to an event that is about to be published. */
   send(room: string, by: string, at: number): Publication {
     const n = this.publications.length
     const fresh = { n, room, by, sentAt: at, ackedAt: 0, isRepeated: false, isRepublished: false, bearers: 0 }
@@ -82,12 +82,12 @@ export class Ledger {
     if (publication.state !== 'acknowledged') publication.state = 'uncertain'
   }
 
-  /** Between these times Redis lost data, so that losses may be announced; `to` includes the time to notice. */
+  /** Redis lost data between these times, so losses may be announced. `to` includes the time to notice. */
   forgive(from: number, to: number, what: string): void {
     this.#lapses.push({ from, to, what })
   }
 
-  /** An id was seen with this publication, in an answer or on a stream: each has one, and no other has the same. */
+  /** Notes an id of this publication, seen in an answer or on a stream. One publication has one id, and no other has the same. */
   place(publication: Publication, id: string): void {
     const position = this.positions.read(id)
     const other = this.#byPosition.get(id)
@@ -101,7 +101,7 @@ export class Ledger {
     publication.position ??= position
     if (!known || (known.epoch === position.epoch && known.seq === position.seq)) return
     if (known.epoch !== position.epoch && publication.isRepeated) {
-      // By chance it may even have its old number: a primary that was given up had as many that nobody else has.
+      // The new number may equal the old one by chance: the old primary may have taken as many events that nobody else has.
       publication.isRepublished = true
       return
     }
@@ -114,7 +114,7 @@ export class Ledger {
     this.violations.add('two positions', what, () => [this.#story(publication.n)])
   }
 
-  /** How many acknowledged events readers lack without having been told. */
+  /** The number of acknowledged events that readers miss without having been told, counted per reader. */
   get owed(): number {
     let owed = 0
     this.#someUnseen(this.publications, (book, publication) => {
@@ -124,13 +124,13 @@ export class Ledger {
     return owed
   }
 
-  /** True when nothing is owed. After a long run even that takes a moment, in which nobody reads. */
+  /** True when nothing is owed. After a long run this call blocks the process for a moment, and nobody reads meanwhile. */
   get isSettled(): boolean {
-    // What is still under way is new.
+    // Look from the newest on: events still under way are new, so the search ends early.
     return !this.#someUnseen(this.publications.toReversed(), (book, publication) => this.#isMissed(book, publication))
   }
 
-  /** The account of the run. Ask once, at its end: what is still owed then is silently lost. */
+  /** The account of the run. Call it once, at the end: events that are still owed then are silently lost. */
   reconcile(): Reconciliation {
     let announcedLost = 0
     let untold = 0
@@ -175,7 +175,7 @@ export class Ledger {
     return { counts, violations: this.violations, announcedLosses: [...announced].map(n => this.#story(n)) }
   }
 
-  /** Looks at what readers are owed and did not see, until one look says true. */
+  /** Calls `look` for every event that a reader is owed and did not see, until one call returns true. */
   #someUnseen(publications: readonly Publication[], look: (book: Book, publication: Publication) => boolean): boolean {
     const followers = new Map<string, Book[]>()
     for (const book of this.books) {

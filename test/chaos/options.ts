@@ -7,7 +7,7 @@ export interface ChaosOptions {
   replicas: number
   clients: number
   faults: FaultKind[]
-  /** Redis replicas that a publish waits for, with Sentinel. */
+  /** Redis replicas that each publish waits for, in the Sentinel phase. */
   waitReplicas: number
 }
 
@@ -43,7 +43,7 @@ export function readOptions(args: string[]): ChaosOptions {
     minutes: number('minutes', values.minutes, short ? 2.4 : 3, 0),
     replicas: number('replicas', values.replicas, 3, 1),
     clients: number('clients', values.clients, short ? 150 : 300, 1),
-    faults: values.faults === undefined ? (Object.keys(FAULTS) as FaultKind[]) : kinds(values.faults), // its keys are that
+    faults: values.faults === undefined ? (Object.keys(FAULTS) as FaultKind[]) : kinds(values.faults), // its keys are fault kinds
     waitReplicas: number('wait-replicas', values['wait-replicas'], 1, 0),
   }
 }

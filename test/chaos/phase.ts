@@ -14,12 +14,12 @@ import { REDIS_REPLICAS, type Stage, startSentinelStage, startSingleStage } from
 
 export interface PhaseResult extends Reconciliation {
   topology: string
-  /** The faults of the plan that there was time for. */
+  /** The faults of the plan that fitted into the time. */
   played: Fault[]
   tallies: Map<string, number>
-  /** The longest time that an answer to a publish over HTTP took. */
+  /** The slowest answer to a publish over HTTP. */
   slowestAnswerMs: number
-  /** How long after the last fault the last reader had everything. */
+  /** From the last fault until the last reader had everything. */
   settledMs: number
   epochs: number
 }
@@ -35,7 +35,7 @@ const SETTLE_MS = 20_000
 const LOOK_MS = 250
 const SHOWN_LOSSES = 30
 
-/** Plays one phase of the plan from start to account. Nothing of it is left when this resolves or rejects. */
+/** Plays one phase of the plan from start to account. When this settles, all its processes and sockets are gone. */
 export async function playPhase(
   phase: Phase,
   options: ChaosOptions,
@@ -132,7 +132,7 @@ async function injectAll(world: World, faults: readonly Fault[], until: number, 
   return played
 }
 
-/** Ends the publishing and waits for what is owed. Nothing is published to help: a forgotten last event must show. */
+/** Ends the publishing and waits until nothing is owed. It publishes nothing meanwhile: that could bring a forgotten event along. */
 async function settle(stage: Stage, ledger: Ledger, crowd: Crowd, presses: Press[], say: (text: string) => void) {
   const startedAt = performance.now()
   for (const { adminUrl } of stage.gateways) {
@@ -142,11 +142,11 @@ async function settle(stage: Stage, ledger: Ledger, crowd: Crowd, presses: Press
   crowd.settle()
   await Promise.all(presses.map(press => press.stop()))
   say('settling ...')
-  // The question holds up the readers it asks about, should it be asked too often.
+  // Each look blocks the process and so the readers: leave pauses between looks.
   const isSettled = () => wait(LOOK_MS).then(() => ledger.isSettled)
   await waitFor(isSettled, SETTLE_MS, 'all readers to have everything').catch(error => say(String(error)))
   const settledMs = performance.now() - startedAt
-  // Repeats come late, if they come.
+  // Wait a little longer: repeated events come late, if at all.
   await wait(1500)
   return settledMs
 }

@@ -1,6 +1,6 @@
 import { Random } from './random.js'
 
-/** Every kind of fault, and what it does. */
+/** Every kind of fault and its effect. */
 export const FAULTS = {
   kill: 'a replica is killed (SIGKILL) and started again',
   freeze: 'Redis stops running (SIGSTOP) and goes on',
@@ -17,28 +17,28 @@ export const FAULTS = {
 
 export type FaultKind = keyof typeof FAULTS
 
-/** `single`: one Redis, a link of its own for every replica. `sentinel`: a master, two replicas and three sentinels. */
+/** `single`: one Redis, and a separate link to it for every replica. `sentinel`: a master, two replicas and three sentinels. */
 export type Topology = 'single' | 'sentinel'
 
 export interface Fault {
   kind: FaultKind
-  /** How, where there are several ways. */
+  /** The variant, for kinds that have several. */
   way: string
-  /** Which replica, where it is about one. */
+  /** The replica's index, for faults of one replica. */
   replica: number
   forMs: number
-  /** How long nothing happens before it. */
+  /** The calm before the fault. */
   calmMs: number
-  /** It is played even when the time is used up: the first of its kind. */
+  /** True for the first of its kind, which is played even when the time is used up. */
   isRequired: boolean
-  /** It begins without waiting for the one before to be over. */
+  /** True when it begins before the previous fault is over. */
   overlaps: boolean
 }
 
 export interface Phase {
   topology: Topology
   faults: Fault[]
-  /** How long it may take, starting and settling included. */
+  /** How long the phase may take, with its start and settling. */
   forMs: number
 }
 
@@ -51,12 +51,12 @@ export interface PlanOptions {
 
 const IN_SENTINEL: readonly FaultKind[] = ['failover', 'kill', 'rolling', 'reset']
 const SENTINEL_SHARE = 0.4
-/** What starting, settling and ending a phase takes. */
+/** Time for starting, settling and ending a phase. */
 export const PHASE_MS = 15_000
 
 /**
- * The faults of a run: the same for the same options. Every kind comes at least once, even where that takes longer than the
- * minutes asked for; then they are drawn until the time is used. On a slow machine the last ones are left out.
+ * Makes the faults of a run, the same for the same options. Every kind comes at least once, even if that takes longer than
+ * `minutes`; more are drawn until the time is used. A slow machine leaves the last ones out.
  */
 export function makePlan({ seed, minutes, replicas, kinds }: PlanOptions): Phase[] {
   const random = new Random(seed, 'plan')
@@ -65,7 +65,7 @@ export function makePlan({ seed, minutes, replicas, kinds }: PlanOptions): Phase
   const share = sentinel.length === 0 ? 0 : single.length === 0 ? 1 : SENTINEL_SHARE
   const draw = (topology: Topology, pool: readonly FaultKind[], ms: number): Phase[] => {
     if (pool.length === 0) return []
-    // In the second phase only the failover must come; the others had their turn.
+    // In the Sentinel phase only the failover is required: the other kinds came in the first phase.
     const first = topology === 'sentinel' && single.length > 0 ? [] : random.shuffled(pool)
     const required = topology === 'sentinel' ? 1 : first.length
     return [
@@ -89,7 +89,7 @@ function drawFaults(
   const ways = new Map<FaultKind, string[]>()
   let left = ms
   while (left > 0 || faults.length < required) {
-    // With Sentinel every other fault is a failover: the others are there to meet it.
+    // With Sentinel every second fault is a failover, so that the other faults coincide with failovers.
     const isFailover = topology === 'sentinel' && faults.length % 2 === 0
     const kind = first[faults.length] ?? (isFailover ? 'failover' : random.pick(pool))
     const way = nextWay(random, kind, ways)
@@ -107,7 +107,7 @@ const WAYS: Partial<Record<FaultKind, string[]>> = {
   failover: ['asked', 'killed', 'frozen', 'rolled back', 'split'],
 }
 
-/** Each way once before any comes again. */
+/** Draws a variant; each comes once before any comes again. */
 function nextWay(random: Random, kind: FaultKind, ways: Map<FaultKind, string[]>): string {
   const left = ways.get(kind) ?? []
   if (left.length === 0) left.push(...random.shuffled(WAYS[kind] ?? ['']))

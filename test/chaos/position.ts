@@ -1,7 +1,7 @@
-/** A position as the ledger sees it: the text of an id taken apart, and the epochs in the order in which they came up. */
+/** An event id taken apart, with the rank of its epoch: its place in the order in which the epochs appeared. */
 export interface Position {
   readonly epoch: string
-  /** How many epochs came up before this one. */
+  /** How many epochs appeared before this one. */
   readonly rank: number
   readonly seq: number
 }
@@ -9,23 +9,23 @@ export interface Position {
 const ID = /^([a-z0-9]{1,16})-([0-9]+)$/
 
 /**
- * Reads and compares positions. An epoch is later than those that came up before it anywhere in the run (in an answer to a
- * publisher or on a stream); the ledger is fed by one process, so there is one such order.
+ * Reads and compares positions. Epochs are ordered by their first appearance in the run, in an answer to a publisher or on a
+ * stream. One process feeds the ledger, so there is one such order.
  *
- * An epoch may carry on from another one: what was before its beginning is in its history too, under its own name and the old
- * number. How far that goes is known between two bounds: at least to where an event was seen under both names (`carry`), and at
- * most to where the later epoch began to count by itself (`begin`).
+ * An epoch may continue another one (after a failover or a restart with data): its history then holds the earlier events under
+ * its own name and their old numbers. The ledger knows two bounds of how far that goes: at least to an event that was seen under
+ * both names (`carry`), and at most to the point where the later epoch began to count by itself (`begin`).
  */
 export class Positions {
   #ranks = new Map<string, number>()
-  /** Up to which number an epoch has what another one had, by the ranks of both: see nameOf. */
+  /** The highest number known to be the same event in two epochs, by the ranks of both: see nameOf. */
   #carried = new Map<number, number>()
-  /** By rank: what an epoch has of earlier ones ends here at the latest. */
+  /** By rank: the earlier epochs' events in this epoch end here at the latest. */
   #begins: number[] = []
-  /** By rank: for every later epoch, the lowest of the beginnings from there on. Made when asked for. */
+  /** By rank: for every later epoch, the lowest `begin` of the epochs up to it. Filled on demand. */
   #partings = new Map<number, number[]>()
 
-  /** @throws Error  when `id` is not the id of an event */
+  /** @throws Error  when `id` is not an event id */
   read(id: string): Position {
     const match = ID.exec(id)
     if (!match) throw new Error(`'${id}' is no position`)
@@ -42,13 +42,13 @@ export class Positions {
     return this.#ranks.size
   }
 
-  /** One event was seen at both: the later epoch has what the earlier one had, at least up to here. */
+  /** One event was seen at both positions: at least up to here, the later epoch has the events of the earlier one. */
   carry(a: Position, b: Position): void {
     const name = a.rank > b.rank ? nameOf(a, b) : nameOf(b, a)
     this.#carried.set(name, Math.max(this.#carried.get(name) ?? 0, a.seq))
   }
 
-  /** The epoch had come this far by itself: its own events lie behind this. */
+  /** The epoch had reached this position by itself: its own events lie after it. */
   begin({ rank, seq }: Position): void {
     if (seq >= (this.#begins[rank] ?? Number.POSITIVE_INFINITY)) return
     this.#begins[rank] = seq
@@ -56,8 +56,8 @@ export class Positions {
   }
 
   /**
-   * True when `a` is in the history that the epoch of `b` has: it is of that epoch, or of an earlier one and not behind the
-   * point where they parted. Where that point is not known exactly: true.
+   * True when `a` is in the history of the epoch of `b`: it is of that epoch, or of an earlier one and not beyond the point
+   * where the two parted. Between the two bounds of that point the answer is true.
    */
   isOfLine(a: Position, b: Position): boolean {
     if (a.rank === b.rank) return true
@@ -65,20 +65,20 @@ export class Positions {
     return a.seq <= Math.max(this.#carriedTo(b, a), this.#partingOf(a.rank, b.rank))
   }
 
-  /** Negative, 0 or positive, as `a` comes before, at or after `b`. */
+  /** Negative, 0 or positive when `a` comes before, at or after `b`. */
   compare(a: Position, b: Position): number {
     if (a.rank < b.rank) return -this.compare(b, a)
     const carried = this.#carriedTo(a, b)
-    // Up to the branching both have the same numbers; what the old epoch had beyond it lies before all that is new.
+    // Up to the parting both epochs have the same numbers. The old epoch's events beyond it come before all new ones.
     return a.rank === b.rank || a.seq <= carried ? a.seq - b.seq : 1
   }
 
   #carriedTo(later: Position, earlier: Position): number {
-    // Not even 0, the position of an epoch that nothing was published in yet, unless it was seen to carry on.
+    // -1: even position 0, the start of an epoch, counts as shared only after `carry`.
     return this.#carried.get(nameOf(later, earlier)) ?? -1
   }
 
-  /** What came between two epochs may have parted from the earlier one before the later one did. */
+  /** Where the later epoch parted from the earlier one, at most. An epoch between the two may have parted first. */
   #partingOf(earlier: number, later: number): number {
     let partings = this.#partings.get(earlier)
     if (partings === undefined) {
@@ -94,7 +94,7 @@ export class Positions {
   }
 }
 
-// A number, because a long run asks millions of times.
+// A number and not a string, because a long run asks millions of times.
 function nameOf(later: Position, earlier: Position): number {
   return later.rank * 2 ** 20 + earlier.rank
 }

@@ -17,7 +17,7 @@ export interface PressOptions {
 const REPEATS = 8
 const REPEAT_MS = 250
 
-/** Publishes one after the other through one door until stop(): to users, rooms and everyone, alone and in batches. */
+/** Publishes through one door until stop(), one publish after the other: to users, rooms and everyone, single events and batches. */
 export class Press {
   #door: Door
   #options: PressOptions
@@ -55,8 +55,8 @@ export class Press {
 }
 
 /**
- * Publishes one event to each of these rooms as one step and keeps the ledger. With keys an uncertain one is repeated until
- * it is certain or given up.
+ * Publishes one event to each of these rooms, all or none, and tells the ledger. With keys it repeats an uncertain publish until
+ * the outcome is certain, or gives up after `REPEATS` times.
  */
 export async function publishAll(
   door: Door,
@@ -79,7 +79,7 @@ export async function publishAll(
       ledger.violations.add('gateway', `${door.name} got an unexpected answer: ${outcome.why}`, () => [])
     }
     const isOver = outcome.kind === 'acknowledged' || outcome.kind === 'unexpected'
-    // Refused at first is the end of it; refused after an uncertain try says nothing about that try.
+    // A refusal of the first try is final. A refusal after an uncertain try says nothing about that try.
     if (isOver || !hasKey || turn === REPEATS || (turn === 0 && outcome.kind === 'refused')) return
     for (const publication of publications) publication.isRepeated = true
     await wait(REPEAT_MS)

@@ -5,7 +5,7 @@ import { waitFor } from '../helpers/deadline.js'
 import { freePort } from '../helpers/ports.js'
 import { startLink } from './proxy.js'
 
-/** A server that sends back what it gets, a link before it, and a client of the link. */
+/** Starts an echo server, a link before it, and a client of the link. */
 async function startEcho(t: Test) {
   const port = await freePort()
   const served = new Set<Socket>()

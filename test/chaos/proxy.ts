@@ -3,27 +3,27 @@ import { freePort } from '../helpers/ports.js'
 import type { Owner } from '../helpers/scope.js'
 
 /**
- * How bytes pass: `open`; `cut` refuses new connections and has reset the old ones; `frozen` holds all bytes and delivers them
- * at the end; `half-open` drops what comes from the server while what the client says arrives.
+ * How bytes pass. `open`: freely. `cut`: new connections are refused, the old ones were reset. `frozen`: all bytes are held, and
+ * delivered at the end. `half-open`: the client's bytes arrive, the server's are dropped.
  */
 export type LinkState = 'open' | 'cut' | 'frozen' | 'half-open'
 
-/** A TCP proxy before one server, for one or more clients, whose link can be broken in the ways that links break. */
+/** A TCP proxy before one server, for one or more clients. Its link breaks on command, in the ways that real links break. */
 export interface Link {
-  /** Where clients connect: 127.0.0.1:port. */
+  /** Clients connect to 127.0.0.1:port. */
   readonly port: number
   readonly state: LinkState
-  /** Leaving `half-open` resets the connections that lost bytes: TCP would have retransmitted or given up. */
+  /** Leaving `half-open` resets the connections that lost bytes: real TCP would have retransmitted or given up. */
   set(state: LinkState): void
-  /** Adds this to the way of every chunk, in both directions. Order stays. */
+  /** Delays every chunk by this, in both directions, and keeps their order. */
   delay(ms: number): void
-  /** Resets every connection; new ones pass. */
+  /** Resets every open connection; new ones pass. */
   reset(): void
-  /** Holds what the server sends to its replicas, until dropReplication(). */
+  /** Holds the bytes that the server sends to its replicas, until dropReplication(). */
   holdReplication(): void
-  /** Resets the connections of replicas; what was held is lost. */
+  /** Resets the connections of replicas; the held bytes are lost. */
   dropReplication(): void
-  /** Cuts replicas and sentinels off, and nobody else: the server goes on as the master of who is left. */
+  /** Cuts off replicas and sentinels only: the server goes on as the master of its other clients. */
   isolate(isIsolated: boolean): void
   close(): Promise<void>
 }
@@ -96,13 +96,13 @@ interface Rules {
   refuses(guest: Guest): boolean
 }
 
-/** Who the client is, by what it says first. */
+/** The kind of client, known by its first bytes. */
 type Guest = 'anybody' | 'replica' | 'sentinel'
 
 const SNIFFED_BYTES = 2000
 const HIGH_WATER_BYTES = 1 << 20
 
-/** A client's connection and the one made for it. Both live and die together. */
+/** A client's connection and the proxy's connection to the server for it. Both end together. */
 class Pair {
   guest: Guest = 'anybody'
   #client: Socket
@@ -131,7 +131,7 @@ class Pair {
     this.follow()
   }
 
-  /** Takes up the link's state. */
+  /** Applies the link's state. */
   follow(): void {
     const state = this.#rules.state()
     if ((this.#lostBytes && state !== 'half-open') || this.#rules.refuses(this.guest)) {
@@ -173,7 +173,7 @@ class Pair {
   #sniff(bytes: Buffer): boolean {
     if (this.#sniffed.length < SNIFFED_BYTES && this.guest === 'anybody') {
       this.#sniffed += bytes.toString('latin1', 0, SNIFFED_BYTES)
-      // A replica begins with REPLCONF, a sentinel with CLIENT SETNAME sentinel-...; nobody else says that.
+      // Only a replica begins with REPLCONF, and only a sentinel with CLIENT SETNAME sentinel-...
       if (/\r\nreplconf\r\n/i.test(this.#sniffed)) this.guest = 'replica'
       else if (/\r\nsentinel-[0-9a-f]{8}-(cmd|pubsub)\r\n/.test(this.#sniffed)) this.guest = 'sentinel'
       if (this.guest !== 'anybody') this.follow()
@@ -189,12 +189,12 @@ class Pair {
 }
 
 function resetSocket(socket: Socket): void {
-  // One that says goodbye cannot be reset any more, and Node would believe for ever that it is about to close.
+  // A socket that has sent its FIN cannot be reset, and Node would wait for its close for ever.
   if (socket.writableEnded) socket.destroy()
   else socket.resetAndDestroy()
 }
 
-/** Does things after their delay, but never before what was added before them. */
+/** Runs tasks after their delay, in the order in which they were added. */
 class DelayedQueue {
   #waiting: { dueAt: number; act: () => void }[] = []
 

@@ -1,25 +1,25 @@
 import type { Position } from './position.js'
 
-/** One event that somebody tried to publish. Times are performance.now(). */
+/** One attempt to publish an event, repeats included. Times are performance.now(). */
 export interface Publication {
   /** Its number in the run; the event's data carries it. */
   readonly n: number
   readonly room: string
-  /** Who published it, for people. */
+  /** The name of its publisher, for reports. */
   readonly by: string
   readonly sentAt: number
   /**
-   * sent -> acknowledged | refused (it says it was not published) | uncertain (nobody can say).
-   * A repeat of an uncertain one may still become acknowledged; never refused.
+   * sent -> acknowledged | refused (the answer says that it was not published) | uncertain (nobody can say).
+   * A repeat may still acknowledge an uncertain one, but never makes it refused.
    */
   state: 'sent' | 'acknowledged' | 'refused' | 'uncertain'
   ackedAt: number
-  /** It was sent more than once, with the same key. */
+  /** True when it was sent more than once, with the same key. */
   isRepeated: boolean
-  /** Redis forgot the key between two of those, so that it has a position in two epochs: allowed, nobody could know. */
+  /** True when Redis forgot the key between two tries, so that it has a position in two epochs. This is allowed: nobody could know. */
   isRepublished: boolean
-  /** Who has it, as a set of bits: see Bearers. */
+  /** The processes that have it, as a set of bits: see Bearers. */
   bearers: number
-  /** Where it is: as acknowledged, or as first seen on a stream. */
+  /** Its position, from the acknowledgement or from the first stream that brought it. */
   position: Position | undefined
 }

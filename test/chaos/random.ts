@@ -1,4 +1,4 @@
-/** The same numbers for the same seed and name, so that a run can be repeated. Not for secrets. */
+/** A seeded generator: the same seed and name give the same numbers, so that a run can be repeated. Not for secrets. */
 export class Random {
   #state: number
 

@@ -5,7 +5,7 @@ import type { Violation } from './violation.js'
 
 const SHOWN = 10
 
-/** The table of the run, and its first violations. */
+/** The report of a run: its table and its first violations. */
 export function showReport(results: readonly PhaseResult[]): string {
   const lines = ['', ...faultTable(results), '', ...countTable(results), '']
   for (const { topology, tallies, slowestAnswerMs, settledMs, epochs } of results) {
@@ -59,10 +59,10 @@ function countTable(results: readonly PhaseResult[]): string[] {
   return table([['count', ...results.map(({ topology }) => topology), 'all'], ...rows])
 }
 
-/** One of every kind before the second of any. */
+/** Orders violations so that one of every kind comes before the second of any. */
 function firstOnes(violations: readonly Violation[]): Violation[] {
   const kinds = new Set(violations.map(({ kind }) => kind))
-  const first = [...kinds].map(kind => violations.find(violation => violation.kind === kind)!) // every kind is of one
+  const first = [...kinds].map(kind => violations.find(violation => violation.kind === kind)!) // each kind comes from a violation
   return [...first, ...violations.filter(violation => !first.includes(violation))].slice(0, SHOWN)
 }
 

@@ -3,11 +3,11 @@ import { type PhaseResult, playPhase } from './phase.js'
 import { makePlan } from './plan.js'
 import { showReport } from './report.js'
 
-/** How long what was closed may take to be gone. */
+/** How long closed sockets and processes may take to be gone. */
 const LINGER_MS = 5000
 
 process.exitCode = await main(process.argv.slice(2))
-// Left to itself Node would wait for ever, at full speed, for a socket whose reset was refused: it takes it for closing.
+// When the kernel refuses a socket's reset, Node takes the socket for closing and would wait for it for ever, at full CPU.
 process.on('beforeExit', () => process.exit())
 setTimeout(() => {
   console.log(`ended with open ${process.getActiveResourcesInfo().join(', ')}`)

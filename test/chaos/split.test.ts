@@ -21,8 +21,8 @@ const dropAt = (nth: number) => atEvent(nth, () => [])
 const gaps = (book: Book) => book.announcements.filter(({ isFirst }) => !isFirst).length
 
 /**
- * Plays a split: of two gateways the first goes over to the new primary while the last one still publishes to the old one.
- * The doctors treat one reader each.
+ * Plays a split brain: the first of two gateways goes over to the new primary while the last one still publishes to the old one.
+ * Each doctor treats one reader.
  *
  *   number  published by   position              seen by readers of the first gateway as, of the last as
  *    0 - 9  first          old epoch, 1 to 10    1st to 10th                              1st to 10th
@@ -40,7 +40,7 @@ async function playSplit(t: Test, { first = leaveAsIs, last = leaveAsIs }: Docto
   const urls = { first: gateways.first.url, last: gateways.last.url }
   const ledger = new Ledger()
   ledger.forgive(0, Number.POSITIVE_INFINITY, 'a split')
-  // The readers take them in turn.
+  // Readers are assigned to these URLs in turn.
   const doctored = [await startDoctoring(t, urls.first, first, 1), await startDoctoring(t, urls.last, last, 1)]
   const crowd = new Crowd({
     ledger,
@@ -67,7 +67,7 @@ async function playSplit(t: Test, { first = leaveAsIs, last = leaveAsIs }: Docto
     await links[side].close()
     return () => startLink(t, next.port, links[side].port)
   }
-  // As the readers took the gateways in turn.
+  // The books are in the order of the URLs.
   const [treatedFirst, treatedLast, atFirst, atLast] = ledger.books
   const untilTold = (times: number) => waitFor(() => atFirst && gaps(atFirst) === times, 15_000, 'the gap')
   const untilSeen = (book: Book | undefined, n: number) => waitFor(() => book?.hasSeen(n), 5000, `event ${n}`)
@@ -91,9 +91,9 @@ async function playSplit(t: Test, { first = leaveAsIs, last = leaveAsIs }: Docto
     await untilTold(2)
   } else {
     await gateways.last.app.close()
-    // To a reader its replica is what it connects to.
+    // A reader knows its replica by the URL that it connects to, which may be a doctor's.
     for (const url of [urls.last, doctored[1]]) ledger.bearers.end(new URL(url ?? '').host, performance.now())
-    // They come back in some seconds, which nobody waits for.
+    // They would come back after some seconds, but nobody waits for that.
     for (const book of [treatedLast, atLast]) book?.close(performance.now())
   }
   await publish('first', 5)
@@ -110,7 +110,7 @@ function swallowGap(nth: number): Doctor {
   return block => (block.includes(GAP) && ++told === nth ? [] : [block])
 }
 
-/** `told` is how many losses were announced: what two readers never see, less what a doctor hides. */
+/** `told` is the number of announced losses: the events that two readers never see, less those that a doctor hides. */
 const cases: { name: string; doctors: () => Doctors; expected: object; named: RegExp; told?: number }[] = [
   { name: 'passes everything', doctors: () => ({}), expected: {}, named: /^$/ },
   {

@@ -7,20 +7,20 @@ import { type SentinelSet, startSentinel } from '../helpers/sentinel.js'
 import type { Topology } from './plan.js'
 import { type Link, startLink } from './proxy.js'
 
-/** What a phase plays on: gateways, Redis, and the links between them. */
+/** The processes of a phase: gateways, Redis, and the links between them. */
 export interface Stage {
   readonly topology: Topology
   readonly gateways: readonly Gateway[]
-  /** Every link to a Redis. With one Redis: the link of replica i is at i, then those of the emitters. */
+  /** Every link to a Redis. With one Redis, index i is the link of replica i; the links of the emitters follow. */
   readonly links: readonly Link[]
-  /** What an emitter needs to publish as the gateways do. */
+  /** Options that let an emitter publish as the gateways do. */
   readonly emitterOptions: EmitterOptions
-  /** The Redis that takes writes now. */
+  /** The Redis that currently takes writes. */
   redis(): Promise<RedisServer>
   readonly sentinel: SentinelSet | undefined
-  /** A gateway's end by itself, or an error in its log. */
+  /** Every unexpected end of a gateway, and every error in a gateway's log. */
   readonly mishaps: string[]
-  /** Ends a gateway by what `end` does, and starts it again after `downMs`. */
+  /** Calls `end` to end a gateway, and starts it again after `downMs`. */
   bounce(index: number, end: (gateway: Gateway) => Promise<void>, downMs: number): Promise<void>
 }
 
@@ -30,10 +30,10 @@ export interface StageOptions {
   waitReplicas: number
 }
 
-/** Under Sentinel, beside the master. */
+/** Number of replicas of the master, under Sentinel. */
 export const REDIS_REPLICAS = 2
 
-// A phase publishes less than this to a room: what Redis keeps must never be announced as lost.
+// A phase publishes fewer events than this to a room: history then keeps them all, and none may be announced as trimmed.
 const HISTORY_SIZE = 20_000
 const GATEWAY_ENV = {
   SSE_ADAPTER: 'redis',
@@ -45,7 +45,7 @@ const GATEWAY_ENV = {
 }
 const REDIS_ARGS = ['--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction']
 
-/** One Redis that keeps an append-only file. */
+/** Starts the stage with one Redis, which keeps an append-only file. */
 export async function startSingleStage(owner: Owner, options: StageOptions): Promise<Stage> {
   const redis = await startRedis(owner, { appendonly: true, args: REDIS_ARGS })
   const links: Link[] = []
@@ -62,8 +62,8 @@ export async function startSingleStage(owner: Owner, options: StageOptions): Pro
 }
 
 /**
- * A master and two replicas under three sentinels, each Redis known to everyone by the port of its link. Two, so that a new
- * master has somebody to confirm what it takes while the old one is away.
+ * Starts the stage with a master and two replicas under three sentinels. Each Redis announces the port of its link. There are two
+ * replicas, so that one can confirm a new master's events while the old master is away.
  */
 export async function startSentinelStage(owner: Owner, options: StageOptions): Promise<Stage> {
   const links: Link[] = []
@@ -100,7 +100,7 @@ async function startGateways(owner: Owner, { replicas, waitReplicas }: StageOpti
     const wait = { REDIS_WAIT_REPLICAS: `${waitReplicas}` }
     const own = { ...GATEWAY_ENV, ...wait, REDIS_URL: urlOf(index), PORT: `${await freePort()}` }
     const onLog = (line: LogLine) => {
-      // A publish that is refused for want of Redis is what the faults are for.
+      // Faults are expected to make publishes fail with these codes.
       if (line.level < 50 || /TIDINGS_(BUS_|CLOSED)/.test(JSON.stringify(line))) return
       mishaps.push(`replica ${index} logged an error: ${JSON.stringify(line).slice(0, 1500)}`)
     }

@@ -12,7 +12,7 @@ export type ViolationKind =
   | 'gave up'
   | 'gateway'
 
-/** One thing that must not happen, with what is needed to look into it. */
+/** One broken rule, with the facts to look into it. */
 export interface Violation {
   kind: ViolationKind
   what: string
@@ -21,7 +21,7 @@ export interface Violation {
 
 const KEPT_PER_KIND = 50
 
-/** Counts every violation and keeps the first ones of each kind. */
+/** Counts every violation and keeps the first few of each kind. */
 export class Violations {
   readonly kept: Violation[] = []
   readonly counts = new Map<ViolationKind, number>()

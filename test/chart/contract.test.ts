@@ -32,7 +32,7 @@ t.test('every environment variable that image and compose file set is one that t
 
 t.test('every variable of the gateway can be set through the chart', async t => {
   const chart = read('helm/templates/_env.tpl') + read('helm/templates/secret.yaml')
-  // `AUTH` says that there are no credentials, which a cluster never has.
+  // `AUTH=none` declares that there are no credentials: a cluster always has some.
   for (const { env } of VARIABLES) if (env !== 'AUTH') t.match(chart, new RegExp(`\\b${env}\\b`), env)
 })
 
@@ -186,7 +186,7 @@ function at(value: unknown, ...path: string[]): unknown {
   let found = value
   for (const name of path) {
     if (typeof found !== 'object' || found === null) return undefined
-    // Safe: whatever an object has under a name is unknown as well.
+    // Safe: every member of an object is `unknown`.
     found = (found as Record<string, unknown>)[name]
   }
   return found

@@ -8,7 +8,7 @@ import { seconds, signWithSecret } from '../helpers/issuer.js'
 import { type RedisServer, startRedis } from '../helpers/redis.js'
 import { openStream, type StreamReader } from '../helpers/sse.js'
 
-// Access on two replicas that share a Redis: real processes, real sockets.
+// Access on two replicas that share a Redis.
 
 const SECRET = 'a secret of at least thirty-two characters'
 const KEY = 'root-key-0123456789'
@@ -116,7 +116,7 @@ t.test('a ticket made on A opens on B, reconnects on A, and the second user of i
   const ticket = await makeTicket(a)
   const first = await open(t, b, `ticket=${ticket}`)
   t.match(first.events[0], { type: 'stream.open', data: /"userId":"42"/ })
-  // B does not know that the link is broken: to it the stream is still open.
+  // B cannot know that the link is broken: for B the stream is still open.
   const again = await open(t, a, `ticket=${ticket}`, first.lastEventId)
   t.match(again.events[0], { type: 'stream.open', data: /"resumed":true/ })
   t.equal(await reasonOf(first), 'replaced')
@@ -194,7 +194,7 @@ t.test('a replica that hears no signals ends the streams of a user whom it revok
   const { redis, a, b } = await startPair(t)
   const token = await tokenOf('42', { iat: seconds(-2) })
   const streams = [await open(t, a, `token=${token}`), await open(t, b, `token=${token}`)]
-  // Commands go through, and subscriptions do not.
+  // Commands pass, but subscriptions are refused.
   await redis.command('ACL', 'SETUSER', 'default', '-subscribe')
   await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
   t.same(await remove(a, '/v1/users/42/connections'), { ended: 1 }, 'its own')
@@ -241,7 +241,7 @@ t.test('a Redis that forgot everything is told again what streams and replicas s
   t.notOk(stream.destroyed, 'to forget is not to revoke')
   const isTaken = async () => {
     const [first] = (await open(t, a, `ticket=${ticket}`, stream.lastEventId)).events
-    // A replica that has not found Redis again yet asks to come back.
+    // A replica that has no link to Redis yet tells the reader to come back.
     if (first?.type === 'stream.close') t.match(JSON.parse(first.data), { reason: 'overloaded' })
     return first?.type === 'stream.open'
   }
@@ -262,7 +262,7 @@ t.test('request rates are counted over all replicas', async t => {
   const types = []
   for (const replica of [a, b, a, b, a, b, a, b]) types.push((await open(t, replica, `token=${token}`)).events[0]?.type)
   t.same(types.slice(0, 4), ['stream.open', 'stream.open', 'stream.open', 'stream.open'])
-  // Each alone would let four in. What one replica has in flight, the other does not know yet: it may let in one more.
+  // Each replica alone would let four in. It does not know yet what the other one is just letting in, so one more may pass.
   t.ok(types.slice(4).includes('stream.close'), types.join(' '))
 })
 
@@ -332,7 +332,7 @@ t.test(
   },
 )
 
-/** Everything that clients of this Redis ask from now on. */
+/** Records every command that this Redis gets from now on. */
 function monitor(t: Test, port: number): () => string {
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())

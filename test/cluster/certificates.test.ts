@@ -9,7 +9,7 @@ import { authority, startSecure } from '../helpers/secure-gateway.js'
 
 const { ca } = authority
 
-/** The name on the certificate that a new connection is shown, and the protocol that is agreed on. */
+/** Opens a connection; resolves with the name on the server's certificate and the negotiated protocol (ALPN). */
 function shownTo(port: number): Promise<{ name: string; protocol: unknown }> {
   const socket = connectTls({ port, host: 'localhost', ca, ALPNProtocols: ['h2', 'http/1.1'] })
   const shown = new Promise<{ name: string; protocol: unknown }>((resolve, reject) => {

@@ -19,7 +19,7 @@ async function run(args: string[], { env = {}, input = '' }: Run = {}) {
   const { PATH, HOME } = process.env
   const child = spawn(process.execPath, [CLI, ...args], { env: { PATH, HOME, ...env } })
   const timer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
-  // A command that has heard enough closes it.
+  // A command closes its stdin once it has read enough.
   child.stdin.on('error', () => {})
   child.stdin.end(input)
   const ended = new Promise<number | null>(resolve => child.once('close', resolve))
@@ -38,7 +38,7 @@ function startTail(owner: Owner, ...args: string[]) {
   return { tail, jsonLines, until, following }
 }
 
-// Starting processes is what takes time here: one open gateway serves most tests, each with users and rooms of its own.
+// Starting processes takes most of the time, so one open gateway serves most tests. Each has users and rooms of its own.
 t.jobs = 3
 const { url: openUrl } = await startGateway(t)
 
@@ -93,7 +93,7 @@ t.test('a tail comes back after the gateway was gone, and says that what it miss
   await until(() => jsonLines().length === 1, 'the first event')
   await gateway.kill()
   await gateway.restart()
-  // The memory adapter forgets with its process: that must be said.
+  // The memory adapter's history ends with its process, and the tail must say so.
   await until(lines => lines.some(line => line.includes('something may be missing')), 'the loss')
   await run(['publish', '--to', 'user:42', '--type', 'b', '--url', gateway.url])
   await until(() => jsonLines().length === 2, 'the second event')

@@ -5,7 +5,7 @@ import { type Gateway, startGateway } from '../helpers/gateway.js'
 import { OwnedProcess } from '../helpers/owned-process.js'
 import { startRedis } from '../helpers/redis.js'
 
-// Clients that others wrote, as they are.
+// Third-party clients, unchanged.
 
 const DEADLINE_MS = 20_000
 

@@ -6,7 +6,7 @@ import { startGateway } from '../helpers/gateway.js'
 import { startRedis } from '../helpers/redis.js'
 import { openStream } from '../helpers/sse.js'
 
-// Channels belong to a whole Redis, not to one of its databases: gateways on two databases are strangers all the same.
+// Channels belong to a whole Redis and not to one of its databases. Gateways on two databases must not hear each other all the same.
 
 const KEY = 'a-key-0123456789'
 const HEADERS = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
@@ -36,7 +36,7 @@ t.test('gateways on two databases of one Redis hear nothing of each other: no ev
     'tidings:{0}:events',
     'tidings:{0}:signals',
   ])
-  // The counters of both stand at the same number: a stranger's event would pass for the next one.
+  // Both counters stand at the same number, so an event of the other bus would pass for the next one.
   for (let n = 1; n <= 5; n++) {
     t.equal((await one.publish(`{"type":"one","data":${n}}`)).status, 202)
     await zero.emitter.publish('hub', { type: 'zero', data: n })

@@ -17,15 +17,15 @@ const BODY = '{"type":"tick","data":1}'
 const POST = { method: 'POST', path: '/v1/broadcast', headers: { 'content-type': 'application/json' } }
 
 interface Tally {
-  /** By status, and by the code of what went wrong. */
+  /** Counts of publishes, by status or by error code. */
   readonly outcomes: Map<string, number>
-  /** Answers of the first port after SIGTERM that do not say they are the last. */
+  /** Answers of the first port after SIGTERM without `Connection: close`. */
   keptOpen: number
 }
 
 const count = ({ outcomes }: Tally, outcome: string) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
 
-/** Publishes until it is told to stop, over one kept connection; to the next port when one refuses to connect. */
+/** Publishes over one kept connection until `isOver`. When a port refuses to connect it goes to the next one. */
 async function publishOn(
   ports: number[],
   tally: Tally,
@@ -49,7 +49,7 @@ async function publishOn(
       if (code === 'ECONNREFUSED' && at + 1 < ports.length) at++
       else count(tally, String(code))
     }
-    // How often it publishes is what the test varies, not what it waits for.
+    // This pause sets the rate of the publishes; it does not wait for anything.
     await pause(everyMs)
   }
   agent.destroy()
@@ -65,7 +65,7 @@ async function untilRefused(port: number): Promise<void> {
   await waitFor(isRefused, 10_000, `${port} to refuse`)
 }
 
-/** Begins a publish whose body is half there; `finish` sends the rest and resolves with the answer. */
+/** Sends the first half of a publish; `finish` sends the rest and resolves with the answer. */
 async function beginUpload(t: Test, port: number) {
   const socket = connect(port, '127.0.0.1')
   t.teardown(() => socket.destroy())
@@ -80,7 +80,7 @@ async function beginUpload(t: Test, port: number) {
   const head =
     'POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n'
   socket.write(`${head}Content-Length: ${BODY.length}\r\n\r\n${BODY.slice(0, 5)}`)
-  // That it says so shows that the request is there.
+  // `100 Continue` shows that the gateway has the request.
   await waitFor(() => answer.startsWith('HTTP/1.1 100'), 5_000, 'the request to be read')
   return async () => {
     answer = ''
@@ -192,7 +192,7 @@ for (const [name, start] of [
   })
 }
 
-/** Publishes over HTTP/2 until it is told to stop; what a GOAWAY says was not looked at is sent again, as browsers and Go do. */
+/** Publishes over HTTP/2 until `isOver`. Requests that a GOAWAY leaves unprocessed are sent again, as browsers and Go do. */
 async function publishOverHttp2(t: Test, ports: number[], tally: Tally, isOver: () => boolean) {
   const { ca } = authority
   let at = 0
@@ -220,7 +220,7 @@ async function publishOverHttp2(t: Test, ports: number[], tally: Tally, isOver: 
       stream.resume().end(BODY)
     })
     if (outcome !== 'again') count(tally, outcome)
-    // Lets what else has come be read.
+    // Let the remaining bytes be read.
     await pause(1)
   }
 }

@@ -7,7 +7,8 @@ import { type RedisServer, startRedis } from '../helpers/redis.js'
 import { createRedisBus } from '../helpers/redis-bus.js'
 import { openStream } from '../helpers/sse.js'
 
-// What a Redis forgets, on purpose or not, must read as loss: never as whole, and never mixed up with what comes after.
+// When a Redis loses data, on purpose or not, a resume must report a loss. It must never be called whole, and old events must not mix
+// with new ones.
 
 async function startBus(t: Test, redis: RedisServer) {
   const { bus } = createRedisBus(redis.url)

@@ -13,7 +13,7 @@ import { openStream } from '../helpers/sse.js'
 
 const FOLLOWED = ['room', 'quiet']
 
-/** A primary with a replica behind it; the bus reaches whichever the link points to. */
+/** Starts a primary and its replica. The bus reaches the one that the link points to. */
 async function startPair(t: Test) {
   const primary = await startRedis(t)
   const replica = await startRedis(t, { replicaOf: primary.port })
@@ -33,7 +33,7 @@ async function startPair(t: Test) {
     bus,
     heard,
     replicated: () => waitFor(hasAll, 10_000, 'the replica to have everything'),
-    /** From now on the replica is a primary that hears nothing more of the old one. */
+    /** Makes the replica a primary, which hears nothing more from the old one. */
     promote: () => replica.command('REPLICAOF', 'NO', 'ONE'),
     switchOver: async () => {
       const { port } = link
@@ -50,7 +50,7 @@ async function rollBack(t: Test) {
   for (let n = 1; n <= 5; n++) await publishOne(bus, draft('room', `kept ${n}`))
   await pair.replicated()
   await pair.promote()
-  // Acknowledged and delivered by the old primary, and unknown to the new one.
+  // The old primary acknowledges and delivers these; the new one does not know them.
   for (let n = 6; n <= 8; n++) await publishOne(bus, draft('room', `rolled back ${n}`))
   await waitFor(() => heard.events.length === 8, 5_000, 'the events')
   return { ...pair, start, seen: heard.events.map(event => event.cursor) }
@@ -89,7 +89,7 @@ t.test('a failover that rolled back gives no position twice, and resumes none of
 
 t.test('without the guard the same failover would take positions for others: the test above can fail', async t => {
   const { bus, replica, seen, switchOver } = await rollBack(t)
-  // As if the new primary were the one that the epoch belongs to.
+  // Make the epoch belong to the new primary.
   const own = /master_replid:(\w+)/.exec(String(await replica.command('INFO', 'replication')))![1]!
   const [state] = (await replica.command('KEYS', '*:state')) as string[]
   await replica.command('HSET', state!, 'replid', own)

@@ -23,7 +23,7 @@ async function publish(session: ClientHttp2Session, data: unknown, room = 'hub')
   return http2Request(session, `/v1/rooms/${room}/events`, { ...JSON_TYPE, body })
 }
 
-/** One HTTP/1.1 request over TLS; a stream's events come as they arrive. */
+/** Sends one HTTP/1.1 request over TLS; the result grows as a stream's bytes arrive. */
 async function overHttp1(t: Test, port: number, path: string, agent = new Agent({ ca })) {
   const events: SseEvent[] = []
   const parser = new SseParser((_, event) => void (event && events.push(event)))
@@ -118,7 +118,7 @@ t.test('curl reads a stream over either protocol', { skip: !findCommand('curl') 
   for (const protocol of ['--http2', '--http1.1']) {
     const url = `https://localhost:${gateway.port}/v1/stream?user=1`
     const args = ['-sSN', '-i', '-m', '2', protocol, '--cacert', join(folder, 'ca.crt'), url]
-    // It ends at its own limit of time: the stream does not.
+    // curl ends at its own time limit, because the stream does not end.
     const { stdout } = await run('curl', args).catch((error: { stdout: string }) => error)
     t.match(stdout, /^HTTP\/(2|1\.1) 200[\s\S]*event: stream\.open\ndata: \{"connectionId"/, protocol)
   }
@@ -168,7 +168,7 @@ t.test('shutdown tells streams of either protocol, sends GOAWAY, and is done wit
   const wentAway = new Promise<void>(resolve => session.once('goaway', () => resolve()))
   const two = await openHttp2Stream(session, '/v1/stream?user=2')
   const one = await overHttp1(t, gateway.port, '/v1/stream?user=1')
-  // A browser's connection in advance, and one that is kept for the next request: neither may hold up the end.
+  // A browser opens a connection in advance, and keeps one for the next request. Neither may hold up the end.
   const silent = connectTls({ port: gateway.port, host: 'localhost', ca, ALPNProtocols: ['http/1.1'] })
   t.teardown(() => silent.destroy())
   silent.on('error', () => {})
@@ -236,7 +236,7 @@ t.test('readers on a connection whose socket is stuck keep no memory', async t =
   const { gateway } = await startSecure(t, { QUEUE_LIMIT_BYTES: '262144', MAX_EVENT_BYTES: '65536' })
   const publisher = await openSession(t, gateway.port, ca)
   const wire = await startLink(t, gateway.port)
-  // So wide that only the socket holds anything back.
+  // The window is so wide that only the socket holds bytes back.
   const stuck = await openSession(t, wire.port, ca, { initialWindowSize: 64 * 1_048_576 })
   stuck.setLocalWindowSize(256 * 1_048_576)
   const open = (_: unknown, n: number) => openHttp2Stream(stuck, `/v1/stream?user=${n}&rooms=hub`)

@@ -5,7 +5,7 @@ import { waitFor } from '../helpers/deadline.js'
 import { type Gateway, startGateway } from '../helpers/gateway.js'
 import { startRedis } from '../helpers/redis.js'
 
-// Limits on processes of their own: two replicas that share a Redis, and one whose heap is small.
+// Limits over two replicas that share a Redis, and on one replica with a small heap.
 
 const ROOT = 'key-of-the-operator'
 const NARROW = 'key-of-a-narrow-one'
@@ -60,7 +60,7 @@ interface Upload {
   readonly answer: () => string
 }
 
-/** Opens an upload: `head` says how its body will come. */
+/** Opens an upload; `head` announces how its body will come. */
 async function upload(
   t: Test,
   { port }: Pick<Gateway, 'port'>,
@@ -81,7 +81,7 @@ async function upload(
   return { socket, answer: () => answer }
 }
 
-/** Resolves when the bytes have left, or the socket has closed. */
+/** Resolves when the bytes are sent or the socket has closed. */
 function send(socket: Socket, bytes: string): Promise<void> {
   return new Promise(resolve => {
     const done = () => {
@@ -93,7 +93,7 @@ function send(socket: Socket, bytes: string): Promise<void> {
   })
 }
 
-/** A part of a batch that has this many bytes. */
+/** A part of a batch with this many bytes. */
 function part(bytes: number): string {
   const empty = '{"to":"session:a","type":"a","data":""},'
   const items = Math.ceil(bytes / 60_000)

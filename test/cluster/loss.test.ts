@@ -5,11 +5,11 @@ import { type Gateway, startGateway } from '../helpers/gateway.js'
 import { startRedis } from '../helpers/redis.js'
 import { openStream } from '../helpers/sse.js'
 
-/** Two replicas on one Redis that keeps its data over a restart; the link of the second one can be cut. */
+/** Starts two replicas on one Redis that keeps its data over a restart. The link of the second one can be cut. */
 async function startPair(t: Test) {
   const redis = await startRedis(t, { appendonly: true })
   const link = await startLink(t, redis.port)
-  // A small queue, so that a backlog goes out in many slices.
+  // A small queue sends a backlog in many slices.
   const env = { SSE_ADAPTER: 'redis', HEARTBEAT_MS: '1000', QUEUE_LIMIT_BYTES: '16384', MAX_EVENT_BYTES: '4096' }
   const near = await startGateway(t, { ...env, REDIS_URL: redis.url }, { until: 'ready' })
   const startFar = () => startGateway(t, { ...env, REDIS_URL: `redis://127.0.0.1:${link.port}` }, { until: 'ready' })
@@ -54,7 +54,7 @@ t.test('a stream that waits for Redis while Redis changes gets what it missed on
   const first = await openStream(t, `${near.url}/v1/stream?user=1&rooms=hub`)
   await first.next('stream.open')
   for (let data = 1; data <= 20; data++) await publish(near, data, ' '.repeat(1500))
-  // It comes later than the events: only Redis can tell it of them.
+  // This replica starts after the events, so only Redis can tell it of them.
   const far = await startFar()
   link.set('cut')
   const unready = async () => (await (await fetch(`${far.url}/readyz`)).text()).includes('degraded')
@@ -77,7 +77,7 @@ t.test('a replica whose epoch the next Redis never had tells of the loss and rep
   const { redis, near } = await startPair(t)
   const stream = await openStream(t, `${near.url}/v1/stream?user=1&rooms=hub`)
   for (const data of [1, 2, 3]) await publish(near, data)
-  // As after two failovers, the second one back to a Redis that had not heard of the epoch in between.
+  // Two failovers do this, when the second goes back to a Redis that never knew the epoch in between.
   const [state] = (await redis.command('KEYS', '*state')) as string[]
   await redis.command('HSET', `${state}`, 'epoch', 'stranger', 'lineage', '')
   await stream.next('stream.gap')
@@ -99,7 +99,7 @@ t.test('a long backlog of large events is read from Redis about once, not again 
   const events = 100
   const bytes = 50_000
   for (let data = 1; data <= events; data++) await publish(near, data, ' '.repeat(bytes))
-  // It comes later than the events: its memory has none of them.
+  // This replica starts after the events, so its memory has none of them.
   const far = await startGateway(t, env, { until: 'ready' })
   const sent = async () =>
     Number(/total_net_output_bytes:(\d+)/.exec(String(await redis.command('INFO', 'stats')))?.[1])

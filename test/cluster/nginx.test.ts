@@ -21,17 +21,17 @@ import { ResumingReader } from '../helpers/resuming-reader.js'
 
 const CONFIG = fileURLToPath(new URL('../../../examples/nginx/nginx.conf', import.meta.url))
 const READERS = 300
-// Through a proxy nobody is served without a credential: here nginx adds it, for the readers too.
+// A gateway serves nobody through a proxy without a credential. Here nginx adds one to every request.
 const KEY = 'a-key-that-nginx-adds'
 const skip = findCommand('nginx') === undefined && 'nginx is not installed'
 
 interface Nginx {
   readonly url: string
-  /** Reads the configuration again: new workers take new connections, old ones end within a second or two. */
+  /** Reloads the configuration: new workers take new connections, and old ones end within a second or two. */
   reload(): Promise<void>
 }
 
-/** The configuration that compose.yaml uses, with addresses of this test's own and `change` applied. */
+/** Starts nginx with the configuration of compose.yaml, this test's addresses, and `change` applied. */
 async function startNginx(t: Test, gateways: Gateway[], change = (config: string) => config): Promise<Nginx> {
   const folder = mkdtempSync(join(tmpdir(), 'tidings-nginx-'))
   const port = await freePort()
@@ -64,7 +64,7 @@ async function startNginx(t: Test, gateways: Gateway[], change = (config: string
   await waitFor(isUp, 10_000, 'nginx to be up').catch(error => {
     throw new Error(`${error.message}; it wrote:\n${nginx.lines.join('\n')}`)
   })
-  // The master tells of each worker that ended; a reload replaces them all.
+  // nginx logs the start and the end of every worker, and a reload replaces them all.
   const workers = () => nginx.lines.filter(line => line.includes('start worker process ')).length
   const exits = () => nginx.lines.filter(line => line.includes('exited with code 0')).length
   return {
@@ -90,7 +90,7 @@ function publish(url: string, data: unknown): Promise<Response> {
   return fetch(`${url}/v1/broadcast`, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
 }
 
-/** Opens a stream that accepts gzip; `text()` is what has come so far. */
+/** Opens a stream that accepts gzip; `text()` gives the decoded text so far. */
 function openZipped(t: Test, url: string): Promise<{ encoding: string | undefined; text: () => string }> {
   return new Promise((resolve, reject) => {
     const request = get(url, { headers: { 'accept-encoding': 'gzip', accept: 'text/event-stream' } }, response => {
@@ -101,7 +101,7 @@ function openZipped(t: Test, url: string): Promise<{ encoding: string | undefine
       body.on('data', chunk => {
         text += String(chunk)
       })
-      // The test's end cuts the stream in mid-compression.
+      // The end of the test cuts the gzip stream in the middle.
       body.on('error', () => {})
       resolve({ encoding, text: () => text })
     })
@@ -126,7 +126,7 @@ t.test('events come through nginx one by one', { skip }, async t => {
       await waitFor(() => stream.text().includes('event: stream.open'), 5_000, 'the stream to open')
       for (let tick = 1; tick <= 5; tick++) {
         t.equal((await publish(nginx.url, tick)).status, 202)
-        // The next one is published only when this one came: buffering would never let it pass.
+        // The next event is published only after this one has come: a buffering proxy would hold it for ever.
         await waitFor(() => stream.text().includes(`data: ${tick}\n`), 2_000, `tick ${tick} to come`)
       }
     })
@@ -188,7 +188,7 @@ t.test(
     await nginx.reload()
     await more(100)
     await Promise.all(presses.map(press => press.stop()))
-    // What is still owed then is named below, with what its reader saw.
+    // The reconciliation below names events that are still owed, with the log of their reader.
     await waitFor(() => ledger.owed === 0, 20_000, 'all readers to have everything').catch(error => t.comment(error))
 
     const { counts, violations } = ledger.reconcile()
@@ -231,7 +231,7 @@ t.test('publishers behind nginx get no error while a replica shuts down', { skip
     const from = outcomes.get(202) ?? 0
     await waitFor(() => (outcomes.get(202) ?? 0) >= from + count, 20_000, `${count} more events`)
   }
-  // nginx keeps its connections: that they are there when the replica is told to stop is what this is about.
+  // nginx keeps its connections to the replica; the test needs them open when the replica is told to stop.
   await more(100)
   const headers = { authorization: `Bearer ${KEY}` }
   const reader = new ResumingReader(t, `${gateways[0]!.url}/v1/stream?user=1`, { headers })

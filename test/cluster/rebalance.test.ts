@@ -10,7 +10,7 @@ import { startRedis } from '../helpers/redis.js'
 
 const READERS = 200
 const MAX_AGE_MS = 4_000
-// Every stream ends within 1.2 times the age and comes back within 5 s; the rest is for a busy machine.
+// Every stream ends within 1.2 times the age and comes back within 5 s. The rest allows for a busy machine.
 const EVEN_WITHIN_MS = 1.2 * MAX_AGE_MS + 5_000 + 10_000
 
 async function openStreams(gateway: Gateway): Promise<number> {
@@ -25,7 +25,7 @@ t.test(
     const env = { SSE_ADAPTER: 'redis', REDIS_URL: redis.url, CONNECTION_MAX_AGE_MS: `${MAX_AGE_MS}` }
     const start = () => startGateway(t, env, { until: 'ready' })
     const old = await start()
-    // What a balancer knows; the crowd looks at it with each attempt.
+    // The load balancer's list of replicas; the crowd reads it at each attempt.
     const urls = [old.url]
     const ledger = new Ledger()
     const random = (name: string) => new Random(7, name)
@@ -55,7 +55,7 @@ t.test(
     }
     await waitFor(isEven, EVEN_WITHIN_MS, 'the streams to be spread evenly')
     await press.stop()
-    // What is still owed then is named below, with what its reader saw.
+    // The reconciliation below names events that are still owed, with the log of their reader.
     await waitFor(() => ledger.owed === 0, 20_000, 'all readers to have everything').catch(error => t.comment(error))
 
     const { counts, violations } = ledger.reconcile()

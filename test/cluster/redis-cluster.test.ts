@@ -22,7 +22,7 @@ function busOn(url: string, prefix = 'tidings:') {
   return { bus, link, troubles }
 }
 
-/** Publishes until it is taken, as a caller with a key may. */
+/** Repeats a publish until the bus takes it, as a caller with an idempotency key may. */
 async function insist(bus: RedisBus, data: number): Promise<void> {
   const event = draft('hub', data, { key: `k${data}` })
   const isTaken = () =>
@@ -41,7 +41,7 @@ t.test('the contract of the bus holds on a cluster', async t => {
   testBus(t, (_, options) => createRedisBus(cluster.url, { ...options, prefix: `t${++count}:` }).bus)
 })
 
-/** What every move of the bus to another server must keep: no event twice, none lost without a word. */
+/** Checks a move of the bus to another server: no event comes twice, and none is lost silently. */
 async function checkMove(t: Test, cluster: RedisCluster, move: () => Promise<void>): Promise<void> {
   const one = busOn(cluster.url)
   const two = busOn(cluster.url)

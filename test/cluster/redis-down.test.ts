@@ -13,7 +13,7 @@ import { openStream } from '../helpers/sse.js'
 interface Setup {
   redis: RedisServer
   link: Link
-  /** Reaches Redis by the link. */
+  /** The gateway that reaches Redis through the link. */
   far: Gateway
 }
 
@@ -96,7 +96,7 @@ t.test('a slow Redis that was emptied: however often a script must be sent, the 
   const stream = await openStream(t, `${far.url}/v1/stream?user=42`)
   await untilPublished(far, 1)
   await stream.next('tick')
-  // An answer takes 1.2 s. The script is gone, and so is the life it is sent for: it takes three of them.
+  // A round trip takes 1.2 s. The script is gone and the life that it names too, so a publish would need three of them.
   link.delay(600)
   await redis.command('FLUSHALL')
   await redis.command('SCRIPT', 'FLUSH')
@@ -125,7 +125,7 @@ t.test('waiting for Redis replicas counts too: the answer comes within 2 s', asy
   const startedAt = performance.now()
   await t.rejects(bus.publish([draft('room', 1)]), { code: 'TIDINGS_BUS_UNCERTAIN' })
   const tookMs = performance.now() - startedAt
-  // The script 0.8 s, then 1.8 s until nobody had it.
+  // At most 0.8 s for the script, and 1.8 s in all until the wait for replicas gives up.
   t.ok(tookMs < 2_000, `${tookMs} ms`)
 })
 
@@ -142,7 +142,7 @@ t.test('a new stream opens while Redis is away, and gets what it asked for when 
   await seenByNear.waitFor(({ events }) => events.at(-1)?.data === '3')
   const first = await openStream(t, `${far.url}/v1/stream?user=42`)
   t.match(JSON.parse((await first.next('stream.open')).data), { resumed: null })
-  // Ahead of what this replica knows: only Redis can tell what follows.
+  // This position is ahead of the replica's own, so only Redis can tell what follows.
   const ahead = await openStream(t, `${far.url}/v1/stream?user=42`, { lastEventId: seenByNear.events.at(-2)!.id })
   await ahead.waitFor(({ raw }) => raw.includes(':\n\n'), 5_000, 'a comment that keeps it alive')
   t.equal(ahead.events.length, 0, 'nothing is promised yet')
@@ -200,7 +200,7 @@ t.test('messages lost from the channel are read from history: in the middle, and
   await waitFor(() => heard.events.length === 1, 5_000, 'the first event')
   const position = bus.position!
   const keys = (await redis.command('KEYS', '*:state')) as string[]
-  // An event that went into history and never into the channel: as publish.lua leaves it when its message is dropped.
+  // Puts an event into history but not into the channel, as if Redis had dropped the message of publish.lua.
   const lose = async (data: number) => {
     const seq = Number(await redis.command('HINCRBY', keys[0]!, 'seq', '1'))
     const [rooms] = (await redis.command('KEYS', '*:rooms')) as string[]
@@ -238,7 +238,7 @@ t.test('messages that are repeated, swapped, or no messages at all change nothin
     'E\n\n\n\n\n',
   ]
   for (const text of [event(first.seq, '1'), ...garbage]) await redis.command('PUBLISH', channel!, text)
-  // From the future: nothing like it is in history.
+  // A forged message with a future number, which history does not have.
   await redis.command('PUBLISH', channel!, event(first.seq + 3, '"forged"'))
   for (const n of [3, 4, 5]) await publishOne(other, draft('room', n))
   await waitFor(() => heard.events.length >= 5, 10_000, 'the events')
@@ -266,7 +266,7 @@ for (const state of ['half-open', 'frozen'] as const) {
 
 t.test('a subscriber that is connected and hears nothing is noticed within 10 s and made anew', async t => {
   const redis = await startRedis(t)
-  // Passes everything but what is published, as the connection to a primary that is none any more.
+  // Passes everything except published messages, like a connection to a server that is no longer the primary.
   const pairs = new Set<{ isDeaf: boolean }>()
   const port = await startFilter(t, redis.port, () => {
     const pair = { isDeaf: false }

@@ -18,7 +18,7 @@ import { startSentinel } from '../helpers/sentinel.js'
 
 const beacon = loadScript(new URL('../../src/bus/redis.js', import.meta.url).href, 'counter.lua', 'beacon.lua')
 
-/** A link that counts what it says, subscribed to one channel. */
+/** Connects a link that subscribes to one channel, and counts its callbacks. */
 function watchedLink(t: Test, url: string) {
   const heard = { subscribed: 0, unsubscribed: 0, ready: 0, messages: [] as string[], troubles: [] as string[] }
   const link = new RedisLink({ url, onTrouble: error => void heard.troubles.push(error.message) })
@@ -40,7 +40,7 @@ async function clientsOf(redis: RedisServer): Promise<string[]> {
     .sort()
 }
 
-/** Accepts connections, counts them and lets `onSocket` deal with them. */
+/** Starts a server that counts its connections and hands them to `onSocket`. */
 async function startStub(t: Test, onSocket: (socket: Socket) => void) {
   const port = await freePort()
   const state = { count: 0, port }
@@ -71,7 +71,7 @@ t.test('both connections come back after every kind of break, subscribed, and no
     const before = { ...heard }
     await redis.command('CLIENT', 'KILL', 'TYPE', round % 2 === 0 ? 'normal' : 'pubsub')
     if (round % 3 === 0) link.renewSubscriber()
-    // Anything that was lost is made anew, and only that.
+    // The link makes only the lost connections anew.
     await waitFor(() => heard.unsubscribed > before.unsubscribed || heard.ready > before.ready, 5_000, 'a break')
     await waitFor(() => link.isReady && link.isSubscriberReady, 5_000, 'both again')
     await redis.command('PUBLISH', 'news', `${round}`)
@@ -207,7 +207,7 @@ t.test(
   },
 )
 
-/** Runs a program that closes an emitter after a publish in vain, and one that is still connecting, and then has nothing to do. */
+/** Runs a program that closes two emitters, one after a failed publish and one while it connects, and then has nothing to do. */
 async function endsByItself(t: Test, url: string): Promise<string> {
   const file = join(await makeFolder(t), 'worker.mjs')
   const module = new URL('../../src/emitter.js', import.meta.url).href

@@ -13,7 +13,7 @@ function withPassword(url: string, password: string, user = ''): string {
   return url.replace('://', `://${user}:${encodeURIComponent(password)}@`)
 }
 
-/** Parts of either password, as they are and percent-encoded. */
+/** Parts of both passwords, plain and percent-encoded. */
 const SECRET = /r1ght|wr0ng|p@ss|p%40ss/
 
 t.test('a wrong password is told as trouble and never shown; streams wait and publishes are refused', async t => {

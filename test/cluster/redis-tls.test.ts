@@ -10,7 +10,7 @@ import { openStream } from '../helpers/sse.js'
 
 const authority = createAuthority()
 
-/** A Redis with a port that speaks TLS, under a certificate of the test's own authority. */
+/** Starts a Redis with a TLS port, whose certificate the test's own authority issues. */
 async function startSecureRedis(t: Test) {
   const folder = await makeFolder(t)
   const files = await writePair(folder, authority.issue('redis'))
@@ -34,7 +34,7 @@ t.test('rediss:// reaches a Redis whose authority NODE_EXTRA_CA_CERTS names, by 
     const { status } = await fetch(`${gateway.url}/v1/users/1/events`, { method: 'POST', headers, body })
     t.equal(status, 202)
     t.equal((await stream.next('tick')).data, '1')
-    // Both connections, not only the first.
+    // Both connections of the link use TLS, not only the first.
     const clients = String(await redis.command('CLIENT', 'LIST'))
     t.equal((clients.match(/name=tidings-(commands|subscriber)/g) ?? []).length, 2)
     t.equal(await gateway.stop(), 0)

@@ -51,7 +51,7 @@ t.test(
     const total = 3_000
     const rooms = ['user:42', 'hub', '*']
     const readers = Array.from({ length: 5 }, (_, n) => {
-      // The second and all later attempts go to the replica that lives.
+      // From the second attempt on, the reader goes to the live replica.
       let attempts = 0
       const next = () =>
         `${attempts++ === 0 ? a.url : b.url}/v1/stream?user=42&rooms=hub${n === 0 ? '&envelope=true' : ''}`

@@ -9,7 +9,7 @@ import { startRedis } from '../helpers/redis.js'
 import { fillRevocations } from '../helpers/redis-access.js'
 import { openStream, type StreamReader } from '../helpers/sse.js'
 
-// What was revoked stays revoked: on replicas whose clocks are wrong, that start, and on a Redis that forgot it.
+// A revocation holds on replicas with a wrong clock, on replicas that start, and on a Redis that forgot it.
 
 const SECRET = 'a secret of at least thirty-two characters'
 const KEY = 'root-key-0123456789'
@@ -124,7 +124,7 @@ t.test('a token shown to one replica before its date does not outlive a revocati
   t.same(await revoke(b, '42'), { ended: 1 })
   t.equal(await reasonOf(stream, 5_000), 'revoked')
   for (const replica of [a, b]) t.equal(await statusOf(t, replica, `token=${token}`), 401)
-  // When its date has come, too, and on a replica that never saw it.
+  // Also after its date has come, and on a replica that never saw it.
   await waitFor(() => Date.now() > iat * 1_000 + 100, 15_000, 'its date')
   const late = await startGateway(t, envOf(redis.url), { until: 'ready' })
   for (const replica of [a, b, late]) t.equal(await statusOf(t, replica, `token=${token}`), 401)
@@ -132,7 +132,7 @@ t.test('a token shown to one replica before its date does not outlive a revocati
 
 t.test('a replica is not ready, and takes no credential of a user, before it knows what was revoked', async t => {
   const redis = await startRedis(t)
-  // Nothing can be read from this.
+  // A key of another type, which no script can read.
   await redis.command('SET', SET, 'no set')
   const replica = await startGateway(t, envOf(redis.url))
   const isStarting = async () => (await readiness(replica)).body.reason === 'what was revoked is not known yet'
@@ -197,7 +197,7 @@ t.test('a million revoked users: a replica is ready at once, and knows each of t
   const empty = await timed()
   await empty.replica.stop()
   await fillRevocations(redis, SET, 1_000_000, Date.now() - 86_400_000)
-  // The last that is read.
+  // Replicas read this revocation last.
   await redis.command('ZADD', SET, `${Date.now()}`, formatUserKey(userKeyOf('7')))
   await redis.command('CONFIG', 'RESETSTAT')
   const pagesRead = async () =>

@@ -4,7 +4,7 @@ import { createAuthority, makeFolder, writePair } from '../helpers/certificate.j
 import { waitFor } from '../helpers/deadline.js'
 import { runGateway, startGateway } from '../helpers/gateway.js'
 
-// What a whole process writes, on stdout and stderr, about settings that hold a secret.
+// A whole process must not write secrets of its settings to stdout or stderr.
 
 t.test('a key in place of its path ends the start in words, and is in none of them', async t => {
   const files = await writePair(await makeFolder(t), createAuthority().issue('mine'))

@@ -9,7 +9,7 @@ import { openStream } from '../helpers/sse.js'
 const QUICK = 300
 const STALLED = 20
 const EVENTS = 200
-// More than the kernel takes on both sides of a loopback connection, and the gateway's queue.
+// More bytes than the kernel buffers on both sides of a loopback connection, and the gateway's queue holds.
 const DATA = 'x'.repeat(60_000)
 
 const memoryOf = (pid: number) =>
@@ -56,7 +56,7 @@ t.test(
     )
     const slow = () => gateway.logs.filter(line => line.msg === 'connection closed' && line.reason === 'slow').length
     await waitFor(() => slow() >= STALLED, 15_000, 'every stalled reader to be closed as slow')
-    // Each may hold its queue; the frames themselves are shared.
+    // Each reader may hold a full queue; the frames themselves are shared.
     const allowed = (STALLED * 524_288) / 1_048_576 + 150
     t.ok(peak - before < allowed, `memory rose by ${Math.round(peak - before)} MiB, ${Math.round(allowed)} allowed`)
     for (const reader of stalled) reader.resume()

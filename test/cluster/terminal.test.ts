@@ -15,7 +15,7 @@ const SERVER = `'${fileURLToPath(new URL('../../src/server.js', import.meta.url)
 const DEADLINE_MS = 20_000
 const CTRL_C = '\x03'
 
-/** A gateway whose stdin, stdout and stderr are a terminal, started by this command; resolves when it answers. */
+/** Runs this command on a pseudo-terminal: stdin, stdout and stderr. Resolves once the gateway answers. */
 async function startOnTerminal(owner: Owner, env: Record<string, string> = {}, start = `exec ${NODE} ${SERVER}`) {
   const script = findCommand('script')
   if (script === undefined) throw new Error("no command 'script' here, which makes terminals: apt-get install bsdutils")
@@ -26,7 +26,7 @@ async function startOnTerminal(owner: Owner, env: Record<string, string> = {}, s
     env: { PATH, HOME, SHELL: '/bin/sh', TERM: 'xterm-256color', PORT: port, ...env },
   })
   owner.teardown(() => void child.kill('SIGKILL'))
-  const terminal = { output: '', code: once(child, 'close').then(([code]) => code as number | null) } // what 'close' brings
+  const terminal = { output: '', code: once(child, 'close').then(([code]) => code as number | null) } // 'close' comes with the exit code
   child.stdout.setEncoding('utf8').on('data', text => {
     terminal.output += text
   })

@@ -17,7 +17,7 @@ import {
 import { authority, startSecure } from '../helpers/secure-gateway.js'
 import { openStream } from '../helpers/sse.js'
 
-// The longest limit is that of a kept connection: 77 s over HTTP/2. All wait side by side.
+// The longest limit is that of an idle connection: 77 s over HTTP/2. All tests wait side by side.
 t.setTimeout(150_000)
 t.jobs = 2
 
@@ -26,7 +26,7 @@ const DRIP_MS = 500
 const LISTENING = '0A'
 const OPENAPI = 'GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n'
 
-/** A peer that never ends its own side, whatever the server does. */
+/** Connects a peer that never ends its own side. */
 function plain(t: Test, port: number): Socket {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
   t.teardown(() => socket.destroy())
@@ -42,7 +42,7 @@ async function secure(t: Test, port: number, protocol: 'http/1.1' | 'h2'): Promi
   return socket
 }
 
-/** Sends `first`, then `drop` every half second; resolves with the ms until the server ended the connection. */
+/** Sends `first`, then `drop` every half second. Resolves with the ms until the server ended the connection. */
 function untilCut(t: Test, socket: Socket, first: Buffer | string, drop: Buffer | string = ''): Promise<number> {
   const startedAt = performance.now()
   if (first.length > 0) socket.write(first)
@@ -53,12 +53,12 @@ function untilCut(t: Test, socket: Socket, first: Buffer | string, drop: Buffer 
       clearInterval(timer)
       resolve(performance.now() - startedAt)
     }
-    // One that reads sees the end, one that does not sees that it cannot write.
+    // A peer that reads sees the end; a peer that does not sees its writes fail.
     socket.once('end', end).once('close', end)
   })
 }
 
-/** How many sockets the process that listens on `port` holds beside the listening one; those that it let go of have no inode. */
+/** The number of sockets that the server on `port` holds, without the listening one. Sockets that it has closed have no inode. */
 function socketsOn(port: number): number {
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
   const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n')
@@ -74,7 +74,7 @@ const within = (t: Test, limitMs: number, took: Promise<number>, what: string) =
 const body = (length: number) =>
   `POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n`
 
-// More than the kernel holds for a peer that takes nothing, one by one: many at once would be cut as such.
+// Sends more requests than the kernel can buffer answers for. They go one by one: the server would cut the peer for many at once.
 async function askOften(t: Test, socket: Socket): Promise<number> {
   socket.pause()
   let asked = 0
@@ -161,7 +161,7 @@ t.test(
       within(t, 30_000, resetOf(closedFrames, 1, unreadFrom), 'an answer whose window stays closed'),
     ])
     const beats = () => received.filter(({ type, stream }) => type === FRAME.data && stream === 1).length
-    // One comes after a second of silence, which is looked for once a second.
+    // A heartbeat comes after a second of silence, and the gateway looks once a second.
     t.ok(beats() > 30, `the stream beside them goes on: ${beats()} heartbeats`)
     const seen = beats()
     await waitFor(() => beats() > seen, 5_000, 'another heartbeat')
@@ -169,7 +169,7 @@ t.test(
       closedFrames.some(({ type, stream }) => type === FRAME.reset && stream === 3),
       'nor is one beside an unread answer cut',
     )
-    // The two with streams are left. What the others hold at their ends is not the gateway's.
+    // Only the two connections with streams are left in the gateway; the other peers may still hold their own ends.
     if (process.platform === 'linux')
       await waitFor(() => socketsOn(port) === 2, 5_000, 'no sockets but those of streams')
     reader.destroy()

@@ -18,7 +18,7 @@ const ROOMY = { historySize: 1_000, historyTtlMs: 60_000 }
 
 const create = (options: BusOptions, prefix = freshPrefix()) => createRedisBus(redis.url, { ...options, prefix }).bus
 
-/** The same bus, but every resume is read from Redis and none from this replica's memory. */
+/** The same bus without history in memory: it reads every resume from Redis. */
 function createForgetful(options: BusOptions): Bus {
   const prefix = freshPrefix()
   const { bus, link } = createRedisBus(redis.url, { ...options, prefix })
@@ -114,7 +114,7 @@ t.test('a room pushed out of the set of rooms by a hundred thousand others is no
   const start = bus.position!
   const first = await publishOne(bus, draft('old', 1))
   await publishOne(bus, draft('busy', 2))
-  // As if each had got an event: publishing them all would take this test half a minute.
+  // Enter the rooms directly: to publish an event to each would take half a minute.
   const rooms = (await redis.command('KEYS', `test${prefixes}:*:rooms`)) as string[]
   const fill = "for i = 1, 100000 do redis.call('ZADD', KEYS[1], 2, 'room:' .. i) end"
   await redis.command('EVAL', fill, '1', rooms[0]!)
@@ -141,7 +141,7 @@ t.test('nothing is read for a stream before the first position: what follows the
 })
 
 t.test('an answer that is older than what has arrived since it was asked for is no reason to catch up', async t => {
-  // What is published passes at once, what commands are answered comes late.
+  // Published messages pass at once; answers to commands come late.
   const port = await startFilter(t, redis.port, () => {
     let isLate = false
     return {
@@ -158,7 +158,7 @@ t.test('an answer that is older than what has arrived since it was asked for is 
   const other = create(ROOMY, prefix)
   await listenTo(t, other)
   let published = 0
-  // Three of its beacons are answered meanwhile.
+  // Meanwhile the bus gets the answers to three of its beacons.
   for (const until = performance.now() + 3_500; performance.now() < until; published++) {
     await other.publish([draft('room', published)])
   }
@@ -188,7 +188,7 @@ t.test('many rooms with large events are read once each, not again for every pag
   const sent = (await bytesOut()) - before.bytes
   t.ok(sent < 1.2 * 200 * 60_000, `${sent} bytes were sent for 12,000,000`)
   const reads = (await calls()) - before.calls
-  // Reading the beginning of each room for each of the 67 pages would be 2,680 reads.
+  // Reading the beginning of every room for each of the 67 pages would take 2,680 reads.
   t.ok(reads < 700, `${reads} reads of a history`)
 })
 

@@ -6,7 +6,7 @@ import { type CreateBus, draft, openBusWith, payloads, publishOne, readAll, unti
 import { waitFor } from '../helpers/deadline.js'
 import { testReplay } from './replay.js'
 
-/** What every bus must do. `createBus` makes one; each test has its own. */
+/** The contract of every bus. `createBus` makes one; each test has its own. */
 export function testBus(t: Test, createBus: CreateBus): void {
   const open = openBusWith(createBus)
   testReplay(t, open)
@@ -125,7 +125,7 @@ export function testBus(t: Test, createBus: CreateBus): void {
     t.same(probe, { ...mallory, duplicate: true }, 'who asks with the key hears of its own room')
     const [never] = await bus.publish([draft('session:eve', 'probe', { key: 'order-1001' })])
     t.notOk(never!.duplicate, 'nor does a third room tell that the key was used')
-    // In one batch too.
+    // The same must hold within one batch.
     const both = [draft('session:mallory', 1, { key: 'x' }), draft('user:42', 2, { key: 'x' })]
     const answers = await bus.publish(both)
     t.same(

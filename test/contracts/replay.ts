@@ -4,7 +4,7 @@ import type { Event } from '../../src/event.js'
 import { draft, type openBusWith, payloads, publishOne, readAll, until } from '../helpers/bus.js'
 import { waitFor } from '../helpers/deadline.js'
 
-/** What every bus must do when a reader comes back: all that it missed, or the word that something is missing. */
+/** The contract of a resume on every bus: the reader gets every event that it missed, or is told of the loss. */
 export function testReplay(t: Test, open: ReturnType<typeof openBusWith>): void {
   t.test('a resume from every position gives exactly what was published behind it', async t => {
     const { bus, heard, start } = await open(t)
@@ -59,7 +59,7 @@ export function testReplay(t: Test, open: ReturnType<typeof openBusWith>): void 
     t.same((await readAll(bus, start, ['room'])).lost, ['room'])
     for (const [n, after] of positions.entries()) {
       const { events, lost } = await readAll(bus, after, ['room', 'quiet'])
-      // A bus may keep more than it must; it must never call whole what is not.
+      // A bus may keep more than it must, but it must never call an incomplete history whole.
       if (lost.length === 0)
         t.same(
           payloads(events),
@@ -176,7 +176,7 @@ export function testReplay(t: Test, open: ReturnType<typeof openBusWith>): void 
     await until(heard, 15)
     const page = await bus.replay(start, rooms, 1)
     t.same([payloads(page.events), page.lost, page.hasMore], [[0], [], true])
-    // The history of b ends before the next page begins, and has its turn later.
+    // The history of b ends before the next page begins, so b comes on a later page.
     await bus.publish(Array.from({ length: 40 }, (_, n) => draft('b', 100 + n)))
     await until(heard, 55)
     const { events, lost } = await readAll(bus, page.upTo, rooms)

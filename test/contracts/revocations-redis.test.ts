@@ -12,13 +12,13 @@ const replica = (t: Test, prefix: string, lifeMs?: number) => connectAccess(t, r
 const setOf = (prefix: string) => `${prefix}{0}:revocations`
 const userOf = (userId: string) => formatUserKey(userKeyOf(userId))
 
-/** Everything that a replica does when it may have missed something; answers whether it put something back. */
+/** Does all that a replica does when it may have missed something. Returns true if it put a revocation back. */
 async function sync({ revocations }: RedisAccess): Promise<boolean> {
   await revocations.learn()
   return revocations.restore()
 }
 
-/** The longest list of users that Redis answered at once, and how many scripts there were; from now on. */
+/** Measures from now on: the longest list of users in one answer of Redis, and the number of scripts run. */
 function meter({ answers }: RedisAccess) {
   const from = answers.length
   const pages = () => answers.slice(from).map(answer => String((answer as unknown[]).at(-1)).split(',').length / 2)
@@ -132,7 +132,7 @@ t.test('what a failover lost is put back: a user, and a later revocation of one'
   for (const start = Date.now(); Date.now() <= start + 1; );
   const [lost, again] = [await a.revocations.revoke('lost'), await a.revocations.revoke('again')]
   t.ok(again > early)
-  // As the replica that was promoted had it.
+  // The promoted replica had it like that.
   await redis.command('ZREM', setOf(prefix), userOf('lost'))
   await redis.command('ZADD', setOf(prefix), `${early}`, userOf('again'), String(score), 'sum')
   const work = meter(a)
@@ -162,7 +162,7 @@ t.test('a loss that is older than what is read again, and leaves the count as it
 t.test('a clock of Redis that was set back hides nothing: neither what it said nor what is revoked now', async t => {
   const prefix = freshPrefix()
   const [a, b] = [await replica(t, prefix), await replica(t, prefix)]
-  // Revoked while the clock was an hour ahead.
+  // Revoke while the clock is an hour ahead.
   const ahead = Date.now() + 3_600_000
   a.revocations.known.note('early', ahead)
   await sync(a)
@@ -178,7 +178,7 @@ t.test('a failover to a server whose clock is behind: what was made before it is
   const prefix = freshPrefix()
   const a = await replica(t, prefix)
   await sync(a)
-  // The old server's clock was a minute ahead of this one.
+  // The old server's clock was a minute ahead of the new one's.
   a.clock.observe(Date.now() + 60_000, performance.now())
   const issuedAt = a.clock.now()
   const at = await a.revocations.revoke('42')

@@ -2,10 +2,10 @@ import type { Test } from 'tap'
 import type { RevocationStore } from '../../src/access/revocations.js'
 import type { SightingStore } from '../../src/access/sightings.js'
 
-/** The stores of one replica that nobody used before. */
+/** Makes the unused stores of one replica. */
 export type CreateStores = (t: Test) => Promise<{ revocations: RevocationStore; sightings: SightingStore }>
 
-/** What every store of revocations, and of credentials dated ahead, must do. */
+/** The contract of every store of revocations and of credentials that are dated ahead. */
 export function testRevocations(t: Test, create: CreateStores): void {
   t.test('a revocation covers what was made until then, and nothing of others', async t => {
     const { revocations } = await create(t)

@@ -49,7 +49,7 @@ t.test("a maker of large tickets, used or not, pushes out its own and nobody els
     await tickets.take(`honest ${n}`, 'c', false)
     await tickets.leave(`honest ${n}`, 'c')
   }
-  // Short patterns take more than their characters.
+  // A short pattern takes more memory than its characters.
   const follow = Array.from({ length: 1_000 }, (_, n) => `m:${n}`)
   for (let n = 0; n < 40_000; n++) {
     await tickets.make(`large ${n}`, { ...REQUEST, follow: [...follow], maker: 'mallory' })

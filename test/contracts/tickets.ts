@@ -1,12 +1,12 @@
 import type { Test } from 'tap'
 import { FIRST_USE_MS, hashTicket, newTicket, type TicketRequest, type TicketStore } from '../../src/access/tickets.js'
 
-/** Makes a store of its own for a test. */
+/** Makes a new store for one test. */
 export type CreateTickets = (t: Test) => TicketStore | Promise<TicketStore>
 
 const REQUEST: TicketRequest = { userId: '42', follow: ['session:abc', 'hub*'], sessionMs: 3_600_000, maker: 'backend' }
 
-/** What every store of tickets must do. */
+/** The contract of every store of tickets. */
 export function testTickets(t: Test, create: CreateTickets): void {
   const fresh = () => hashTicket(newTicket())
 
@@ -90,7 +90,7 @@ export function testTickets(t: Test, create: CreateTickets): void {
     const tickets = await create(t)
     const ticket = { userId: '42', follow: [], issuedAt: Date.now() - 1_000, expiresAt: Date.now() + 60_000 }
     const hashes = Array.from({ length: 10_002 }, (_, n) => hashTicket(`made up ${n}`))
-    // The first one surely before the others, whatever the clock's grain.
+    // Revoke the first one in an earlier millisecond than the others.
     await tickets.revoke(hashes[0]!)
     for (const start = Date.now(); Date.now() <= start + 1; );
     for (let i = 1; i < hashes.length; i += 500) {

@@ -1,20 +1,20 @@
 import fc, { type Arbitrary } from 'fast-check'
 
-/** A body for the batch route, and the media type that it is sent with. */
+/** A body for the batch route, with its media type. */
 export interface BatchBody {
   readonly type: string
   readonly body: Buffer
 }
 
 const EVENT = '{"to":"hub","type":"a"}'
-// Some are as large as a body may be; most are small, or a run would take its time to send them.
+// Some bodies are as large as allowed. Most are small, so that a run is not spent on sending them.
 const SIZE = fc.oneof(
   { weight: 12, arbitrary: fc.nat(2_000) },
   { weight: 3, arbitrary: fc.nat(50_000) },
   { weight: 1, arbitrary: fc.nat(1_000_000) },
 )
 
-/** Arrays and lines: good ones, too many items, lines or levels, blank ones, and ones that break off or hold what they must not. */
+/** Arrays and NDJSON: well made, with too many items, lines or levels, with blank lines, cut off, or with forbidden content. */
 export function batchBody(): Arbitrary<BatchBody> {
   return fc.oneof(
     array(),

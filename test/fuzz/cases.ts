@@ -2,16 +2,16 @@ import fc, { type Arbitrary } from 'fast-check'
 import { batchBody } from './batches.js'
 import { mutated } from './mutations.js'
 
-/** One thing to send to a gateway. */
+/** Bytes to send to a gateway, with the facts to judge its answer. */
 export interface Case {
   readonly bytes: Buffer
-  /** Whole, so that an answer (or an end) must come; else the server may go on waiting for the rest. */
+  /** True for a whole request: an answer or an end must come. Otherwise the server may go on waiting for the rest. */
   readonly isWhole: boolean
-  /** What was sent as a credential: no answer may hold it. */
+  /** The credentials in the bytes: no answer may hold one. */
   readonly secrets: readonly string[]
 }
 
-/** Credentials that the gateway takes, and some that it does not. */
+/** Credentials that the gateway accepts, and some that it refuses. */
 export interface Secrets {
   readonly keys: readonly string[]
   readonly tokens: readonly string[]
@@ -45,12 +45,12 @@ const TYPES = [
   'x',
 ]
 
-/** Requests to every route, well made, badly made and mutated; and bytes that are no request. */
+/** Requests to every route, well made, badly made and mutated, and bytes that are no request. */
 export function cases(secrets: Secrets): Arbitrary<Case> {
   const whole = wholeRequest(secrets)
   return fc.oneof(
     { weight: 8, arbitrary: whole },
-    // Its frame may be broken, so an answer need not come.
+    // The mutation may have broken the request's framing, so an answer need not come.
     {
       weight: 3,
       arbitrary: mutated(whole.map(({ bytes }) => bytes)).map(bytes => ({ bytes, isWhole: false, secrets: [] })),

@@ -9,15 +9,15 @@ import { openStream } from '../helpers/sse.js'
 import { mutated } from './mutations.js'
 import { aftermath, startTarget, usedBytes } from './target.js'
 
-// Whatever another writer, a newer version or a broken one puts on the channels of a gateway's Redis.
+// Messages that another writer, or a newer or broken version, could put on the channels of a gateway's Redis.
 
-/** One message, and which channel it goes to. */
+/** One message and its channel. */
 export interface ChannelMessage {
   readonly channel: 'events' | 'replicas'
   readonly bytes: Buffer
 }
 
-/** What a run over the channels found. */
+/** The result of a run over the channels. */
 export interface ChannelReport {
   readonly sent: number
   readonly growthBytes: number
@@ -29,9 +29,9 @@ const BYSTANDER = 'bystander'
 const DEADLINE_MS = 15_000
 const KEY = 'fuzz-root-key-0123456789'
 
-/** Messages of every kind, well made, of a wrong shape, lying about their length, mutated; and anything at all. */
+/** Messages of every kind: well made, of a wrong shape, with a false length, mutated; and arbitrary bytes. */
 export function channelMessages(): Arbitrary<ChannelMessage> {
-  // Never the epoch that the bus is in: a message that says it is would be the bus's own word.
+  // Never the bus's current epoch: the bus believes a message that names it.
   const epoch = fc.constantFrom('k3f9a1c2', '', 'x'.repeat(300), '\0', 'k3f9a1c2-7')
   const number = fc.oneof(
     fc.nat(2_000).map(String),
@@ -86,8 +86,8 @@ export function channelMessages(): Arbitrary<ChannelMessage> {
 }
 
 /**
- * Publishes as many messages as asked for on the channels of a gateway with a Redis of its own, the same ones for the same
- * seed. A bystander's stream must get what is published behind each chunk of them.
+ * Publishes this many messages on the channels of a gateway with its own Redis; the same seed gives the same messages. After each
+ * chunk of them it publishes an event, which a bystander's stream must get.
  */
 export async function fuzzChannels(owner: Owner, messages: number, seed: number): Promise<ChannelReport> {
   const redis = await startRedis(owner)
@@ -123,7 +123,7 @@ async function missed(gateway: Gateway, stream: Awaited<ReturnType<typeof openSt
     if (answer.status !== 202) return `a publish was answered ${answer.status}`
     await waitFor(() => isThere() || !gateway.isRunning || stream.destroyed, DEADLINE_MS, 'the event')
   } catch (error) {
-    // What ends a gateway cuts its connections a moment before.
+    // A gateway that dies cuts its connections a moment before its exit is seen.
     await waitFor(() => !gateway.isRunning, 1_000, 'its end').catch(() => {})
     if (gateway.isRunning) return `a bystander's event did not come: ${error}`
   }
@@ -131,7 +131,7 @@ async function missed(gateway: Gateway, stream: Awaited<ReturnType<typeof openSt
   return isThere() ? null : "a bystander's stream ended"
 }
 
-// PUBLISH over a connection of its own: bytes, which are no text.
+// Sends PUBLISH over a connection of its own, because messages are bytes and not text.
 function publisher(owner: Owner, port: number): (channel: string, bytes: Buffer) => void {
   const socket: Socket = connect(port, '127.0.0.1')
   socket.on('error', () => {}).resume()

@@ -16,7 +16,7 @@ const SECRETS = {
   tickets: ['tkt_0123456789abcdef'],
 }
 
-/** A server that answers every connection the same way, whatever it is sent. */
+/** Starts a server that sends `answer` of the first bytes on each connection. */
 async function startBad(t: Test, answer: (request: string) => string | null): Promise<number> {
   const server = createServer(socket => {
     socket.on('error', () => {})
@@ -84,7 +84,7 @@ t.test('6,000 requests, good, bad and mutated: no crash, no hang, no 5xx, no ech
   t.same(report.violations, [])
   t.same(report.problems, [])
   t.equal(report.sent, 6_000)
-  // It reached what lies behind every kind of refusal.
+  // The run reached every kind of answer and refusal.
   for (const status of [200, 201, 202, 400, 401, 403, 404, 406, 413, 415])
     t.ok(report.statuses[status], `some ${status}`)
 })

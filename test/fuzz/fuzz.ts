@@ -4,38 +4,38 @@ import fc, { type Arbitrary } from 'fast-check'
 import type { Case } from './cases.js'
 import { http2Status, isHttp2Answered } from './http2.js'
 
-/** What is spoken: HTTP/1.1 over TCP (the default) or TLS, or HTTP/2 over TLS. */
+/** The protocol: HTTP/1.1 over TCP (the default) or TLS, or HTTP/2 over TLS. */
 export type Wire = 'http' | 'https' | 'h2'
 
-/** How a run goes. */
+/** Options of a run. */
 export interface FuzzOptions {
   readonly port: number
   readonly wire?: Wire
   readonly cases: Arbitrary<Case>
   readonly requests: number
   readonly seed: number
-  /** Secrets of the server that no answer may hold, whatever was sent. */
+  /** Secrets of the server: no answer may hold one. */
   readonly secrets: readonly string[]
-  /** How long an answer to a whole request may take. Default 10000. */
+  /** Deadline of the answer to a whole request. Default 10000. */
   readonly hangMs?: number
-  /** Called now and then with how many were sent. */
+  /** Called now and then with the number of cases sent. */
   readonly onProgress?: (sent: number) => void
 }
 
-/** What must not have happened. */
+/** One broken rule. */
 export interface Violation {
   readonly what: string
-  /** `seed` and `index` make the same case again. */
+  /** `seed` and `index` reproduce the case. */
   readonly seed: number
   readonly index: number
   readonly sent: string
   readonly answer: string
 }
 
-/** What a run found. */
+/** The result of a run. */
 export interface FuzzReport {
   readonly sent: number
-  /** Answers by status; 0 for none. */
+  /** Answers by status; 0 stands for no answer. */
   readonly statuses: Readonly<Record<number, number>>
   readonly violations: readonly Violation[]
 }
@@ -44,14 +44,14 @@ const CHUNK = 500
 const AT_ONCE = 48
 const SHOWN = 600
 const HANG_MS = 10_000
-// What is not whole may leave the server waiting, and rightly.
+// The server may rightly wait for the rest of an incomplete request, so the run waits only this long for an answer.
 const PATIENCE_MS = 60
-// A handshake comes first.
+// The same over TLS, where a handshake comes first.
 const PATIENCE_TLS_MS = 250
 const MAX_VIOLATIONS = 10
 const MIN_SECRET_LENGTH = 16
 
-/** Sends as many cases as asked for, the same ones for the same seed, and judges every answer. Stops after ten violations. */
+/** Sends `cases` cases, the same ones for the same seed, and judges every answer. Stops after ten violations. */
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   const { cases, requests, seed } = options
   const statuses: Record<number, number> = {}
@@ -61,7 +61,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     const numRuns = Math.min(CHUNK, requests - sent)
     const waiting = fc.sample(cases, { seed: seed + chunk, numRuns }).entries()
     const sendAll = async () => {
-      // An iterator that all of them draw from.
+      // All lanes draw from one iterator.
       for (const [index, each] of waiting) {
         const answer = await send(options, each, sent + index)
         const status = answer.status
@@ -79,7 +79,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   return { sent, statuses, violations }
 }
 
-/** What came back, and how it ended. */
+/** The bytes that came back, and the end of the connection. */
 interface Answer {
   readonly status: number
   readonly text: string
@@ -93,7 +93,7 @@ function judge({ isWhole, secrets }: Case, { text, status, isHung }: Answer, kno
   return isEchoed ? 'a secret came back' : null
 }
 
-// Over loopback addresses by turns: one has only so many ports, and each is busy for a minute after its use.
+// Takes source addresses in turn: on Linux each has about 28,000 ports, and a port stays busy for a minute after its use (TIME_WAIT).
 function send(options: FuzzOptions, { bytes, isWhole }: Case, turn: number): Promise<Answer> {
   const { port, wire = 'http', hangMs = HANG_MS } = options
   const isOver = wire === 'h2' ? isHttp2Answered : isOpenStream
@@ -112,11 +112,11 @@ function send(options: FuzzOptions, { bytes, isWhole }: Case, turn: number): Pro
       tcp.resetAndDestroy()
       resolve({ text, status: wire === 'h2' ? http2Status(text) : statusOf(text), isHung })
     }
-    // What arrived while this process itself was not running is read first.
+    // First read the bytes that arrived while this process was held up.
     const patienceMs = isWhole ? hangMs : wire === 'http' ? PATIENCE_MS : PATIENCE_TLS_MS
     const timer = setTimeout(() => setImmediate(() => end(true)), patienceMs)
     socket.setEncoding('latin1')
-    // A server that answered before it read everything resets what it did not read.
+    // A server that answers before it has read everything resets the connection.
     socket.on('error', () => {}).on('close', () => end(false))
     socket.on('data', (part: string) => {
       text += part
@@ -127,7 +127,7 @@ function send(options: FuzzOptions, { bytes, isWhole }: Case, turn: number): Pro
 }
 
 function secured(socket: Socket, wire: Wire): Socket {
-  // Who signed the certificate is not what this is about.
+  // The run does not test the certificate.
   return connectTls({ socket, rejectUnauthorized: false, ALPNProtocols: [wire === 'h2' ? 'h2' : 'http/1.1'] })
 }
 
@@ -135,7 +135,7 @@ function isOpenStream(text: string): boolean {
   return /^content-type: text\/event-stream/im.test(text) && /\r\n\r\n.+\n\n/s.test(text)
 }
 
-// Of the last head: `100 Continue` comes before the answer.
+// The status of the last head: `100 Continue` may come before the answer.
 function statusOf(text: string): number {
   const heads = text.matchAll(/^HTTP\/1\.[01] (\d{3})/gm)
   return Number([...heads].map(([, status]) => status).find(status => !status?.startsWith('1')) ?? 0)

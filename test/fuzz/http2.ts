@@ -2,7 +2,7 @@ import fc, { type Arbitrary } from 'fast-check'
 import type { Case, Secrets } from './cases.js'
 import { mutated } from './mutations.js'
 
-// Frames of HTTP/2 (RFC 9113) as they come out of TLS: well made, badly made, in good and in bad order.
+// Frames of HTTP/2 (RFC 9113), to be sent over TLS: well made, badly made, in good and in bad order.
 
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 const [F_DATA, F_HEADERS, F_PRIORITY, F_RST, F_SETTINGS, F_PUSH, F_PING, F_GOAWAY, F_WINDOW, F_CONTINUATION] = [
@@ -26,7 +26,7 @@ function hpack(fields: readonly (readonly [string, string])[]): Buffer {
   return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]))
 }
 
-// With a prefix of seven bits.
+// An integer with a prefix of seven bits (RFC 7541, 5.1).
 function integer(value: number): Buffer {
   if (value < 127) return Buffer.from([value])
   const bytes = [127]
@@ -160,7 +160,7 @@ export function http2Status(text: string): number {
   return 0
 }
 
-/** True when an answer was whole, or the server gave the connection up. */
+/** True when the answer was whole, or the server gave up the connection. */
 export function isHttp2Answered(text: string): boolean {
   const ends = ({ type, flags }: { type: number; flags: number }) =>
     type === F_GOAWAY || type === F_RST || ((type === F_HEADERS || type === F_DATA) && (flags & END_STREAM) !== 0)
@@ -188,10 +188,10 @@ const INDEXED: Readonly<Record<number, number>> = {
   142: 500,
 }
 
-// `:status` comes first: an index of the static table, or a literal of three digits under one of these names, plain or Huffman.
+// `:status` comes first. It is an index of the static table, or a literal of three digits under one of its names, plain or Huffman.
 function statusIn(block: Buffer): number {
   let at = 0
-  // A change of the table's size may stand before it: five bits, and as many more bytes as say that another one follows.
+  // An update of the table's size may stand before it: five bits, then bytes with a continuation bit.
   if ((block[0]! & 0xe0) === 0x20) {
     at = 1
     if ((block[0]! & 0x1f) === 0x1f) while ((block[at++]! & 0x80) !== 0);

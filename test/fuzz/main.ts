@@ -4,8 +4,8 @@ import { Scope } from '../helpers/scope.js'
 import { fuzzChannels } from './channels.js'
 import { fuzzGateway, fuzzSecure, type GatewayReport } from './target.js'
 
-// npm run fuzz: random and mutated requests on every route, and random bytes, against a gateway of its own; a fifth as many over
-// TLS (handshakes, HTTP/1.1, frames of HTTP/2), and a fifth as many messages on the channels of a gateway's Redis.
+// npm run fuzz: sends random and mutated requests for every route, and random bytes, to a gateway of its own. Then a fifth as many
+// go over TLS (handshakes, HTTP/1.1, frames of HTTP/2), and a fifth as many messages to the channels of a gateway's Redis.
 const { values } = parseArgs({
   options: { requests: { type: 'string', default: '100000' }, seed: { type: 'string' } },
 })

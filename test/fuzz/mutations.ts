@@ -1,6 +1,6 @@
 import fc, { type Arbitrary } from 'fast-check'
 
-/** Bytes flipped, cut out, doubled or put in, in one to four places. */
+/** Flips, cuts, doubles or inserts bytes, in one to four places. */
 export function mutated(whole: Arbitrary<Buffer>): Arbitrary<Buffer> {
   const change = fc.record({
     at: fc.nat(),

@@ -1,6 +1,6 @@
-// Loaded into the gateway's process by the fuzz run, with --expose-gc: on SIGWINCH it writes what memory is really in use.
+// Runs inside the gateway's process, started with --expose-gc. On SIGWINCH it collects garbage and writes the bytes in use.
 process.on('SIGWINCH', () => {
-  const { gc } = globalThis as { gc?: () => void } // there with --expose-gc
+  const { gc } = globalThis as { gc?: () => void } // --expose-gc sets it
   gc?.()
   const { heapUsed, external } = process.memoryUsage()
   process.stdout.write(`${JSON.stringify({ level: 30, msg: 'memory', usedBytes: heapUsed + external })}\n`)

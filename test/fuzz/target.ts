@@ -13,17 +13,17 @@ const PROBE = fileURLToPath(new URL('probe.js', import.meta.url))
 const SECRET = 'a secret of at least thirty-two characters'
 const ROOT = 'fuzz-root-key-0123456789'
 const JOBS = 'fuzz-jobs-key-0123456789'
-// What a run may leave behind: remembered keys, rooms and tickets, all of them bounded.
+// A run may leave idempotency keys, rooms and tickets in memory, all of them bounded.
 const MAX_GROWTH_BYTES = 24 * 1_048_576
 const WARM_UP = 2_000
 const SECURE_WARM_UP = 300
 
-/** What a run against a gateway found. */
+/** The result of a run against a gateway. */
 export interface GatewayReport extends FuzzReport {
   readonly growthBytes: number
   /** Streams still open at the end. */
   readonly open: number
-  /** What went wrong beside the answers. */
+  /** Problems other than wrong answers. */
   readonly problems: readonly string[]
 }
 
@@ -37,7 +37,7 @@ const ENV = {
   MAX_CONNECTIONS_PER_USER: '1000',
 }
 
-/** Starts a gateway with every kind of credential and `env`, which can be asked what memory it uses. */
+/** Starts a gateway with every kind of credential and `env`, whose memory `usedBytes()` reads. */
 export function startTarget(owner: Owner, env: Record<string, string> = {}): Promise<Gateway> {
   return startGateway(owner, { ...ENV, ...env }, { nodeArgs: ['--expose-gc', '--import', PROBE] })
 }
@@ -61,7 +61,7 @@ export async function fuzzGateway(
   )
 }
 
-/** The same over TLS: broken handshakes and plain HTTP on its port, HTTP/1.1, and frames of HTTP/2, a third of the cases each. */
+/** The same over TLS: a third of the cases are broken handshakes and plain HTTP, a third HTTP/1.1, a third frames of HTTP/2. */
 export async function fuzzSecure(
   owner: Owner,
   requests: number,
@@ -133,7 +133,7 @@ async function judged(
   }
 }
 
-/** What a run left behind: memory beyond the bytes before it, open streams, secrets and errors in the log. */
+/** Finds what a run left behind: more memory than before, open streams, and secrets or errors in the log. */
 export async function aftermath(gateway: Gateway, usedBefore: number, secrets: readonly string[]) {
   const problems: string[] = []
   if (!gateway.isRunning) return { growthBytes: 0, open: 0, problems: ['the gateway ended'] }
@@ -163,7 +163,7 @@ async function makeTokens(): Promise<string[]> {
   const tidings = { follow: ['session:*'], publish: ['session:*', 'user:{sub}'] }
   return [
     await signWithSecret(SECRET, { sub: '42', exp, tidings }),
-    // The run revokes the users that it names; this one it does not.
+    // The run revokes the users that it names, but never this one.
     await signWithSecret(SECRET, {
       sub: 'never-revoked',
       exp,
@@ -174,7 +174,7 @@ async function makeTokens(): Promise<string[]> {
   ]
 }
 
-/** What memory is really in use. */
+/** The bytes in use after a garbage collection. */
 export async function usedBytes(gateway: Gateway): Promise<number> {
   const isMemory = (line: LogLine) => line.msg === 'memory'
   const seen = gateway.logs.filter(isMemory).length
@@ -183,7 +183,7 @@ export async function usedBytes(gateway: Gateway): Promise<number> {
   return Number(gateway.logs.filter(isMemory).at(-1)!.usedBytes)
 }
 
-// The sockets were reset; a moment later the gateway knows.
+// The gateway learns a moment later that the sockets were reset.
 async function openStreams({ adminUrl }: Gateway): Promise<number> {
   const read = async () => {
     const metrics = await (await fetch(`${adminUrl}/metrics`)).text()

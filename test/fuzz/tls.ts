@@ -2,7 +2,7 @@ import fc, { type Arbitrary } from 'fast-check'
 import type { Case } from './cases.js'
 import { mutated } from './mutations.js'
 
-// Bytes for a port that speaks TLS: a client's first message, whole and broken, records that are none, and plain HTTP.
+// Bytes for a port that speaks TLS: a client's first message, whole and broken, bytes that are no TLS record, and plain HTTP.
 
 const [HANDSHAKE, ALERT, CHANGE_CIPHER, DATA] = [0x16, 0x15, 0x14, 0x17]
 
@@ -11,7 +11,7 @@ const sized = (bytes: Buffer) => Buffer.concat([u16(bytes.length), bytes])
 const extension = (type: number, body: Buffer) => Buffer.concat([u16(type), sized(body)])
 const record = (type: number, body: Buffer) => Buffer.concat([Buffer.from([type, 3, 1]), sized(body)])
 
-/** A ClientHello (RFC 8446) for TLS 1.3 and 1.2 that a server answers. */
+/** A valid ClientHello (RFC 8446) for TLS 1.3 and 1.2. */
 function clientHello(random: Buffer, protocols: readonly string[], name: string): Buffer {
   const alpn = Buffer.concat(protocols.map(each => Buffer.concat([Buffer.from([each.length]), Buffer.from(each)])))
   const share = Buffer.concat([u16(0x001d), sized(random)])
@@ -36,7 +36,7 @@ function clientHello(random: Buffer, protocols: readonly string[], name: string)
   return record(HANDSHAKE, Buffer.concat([Buffer.from([1, 0]), sized(body)]))
 }
 
-/** Cases for a TLS port over a bare TCP connection; `plain` are requests for a port without TLS. */
+/** Cases for a TLS port, sent over a bare TCP connection. `plain` are requests for a port without TLS. */
 export function handshakes(plain: Arbitrary<Case>): Arbitrary<Case> {
   const hello = fc
     .tuple(

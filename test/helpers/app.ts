@@ -12,12 +12,12 @@ export interface RunningApp {
   readonly url: string
 }
 
-/** Starts the whole gateway in this process, silent and without a drain window unless told otherwise; gone with its owner. */
+/** Starts the whole gateway in this process; it closes with its owner. By default it is silent and drains at once. */
 export async function startApp(owner: Owner, options: Partial<Config> = {}): Promise<RunningApp> {
   return listen(owner, await buildApp(checkOptions({ logLevel: 'silent', drainWindowMs: 0, ...options })))
 }
 
-/** Makes an application listen on a free port of 127.0.0.1; closed with its owner. */
+/** Makes an application listen on a free port of 127.0.0.1; it closes with its owner. */
 export async function listen(owner: Owner, app: FastifyInstance): Promise<RunningApp> {
   owner.teardown(() => app.close())
   await app.listen({ host: '127.0.0.1', port: 0 })
@@ -26,7 +26,7 @@ export async function listen(owner: Owner, app: FastifyInstance): Promise<Runnin
   return { app, url: `http://127.0.0.1:${port}` }
 }
 
-/** The answer to a request with a body, its JSON parsed. */
+/** The answer to a request, its JSON body parsed. */
 export interface Answer {
   readonly status: number
   readonly headers: Headers

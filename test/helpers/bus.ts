@@ -5,20 +5,20 @@ import { createDraft, type Draft } from '../../src/draft.js'
 import type { Event, GapReason } from '../../src/event.js'
 import { waitFor } from './deadline.js'
 
-/** Makes a bus with a history of its own that nobody used before; it is closed by the suite. */
+/** Makes a bus with a fresh history of its own; the suite closes it. */
 export type CreateBus = (t: Test, options: BusOptions) => Bus | Promise<Bus>
 
 const ROOMY = { historySize: 1_000, historyTtlMs: 60_000 }
 
-/** What a subscriber was told, in order. */
+/** All that a subscriber was told, in order. */
 export interface Heard {
   readonly events: Event[]
   readonly gaps: { rooms: readonly string[] | null; reason: GapReason }[]
-  /** How often the bus said that it can be read again. */
+  /** How often the bus said that it is ready again. */
   ready: number
 }
 
-/** Connects a bus to a subscriber that follows everything, and waits until the bus was reached. */
+/** Connects a bus to a subscriber that follows everything, and waits until the bus is reached. */
 export async function listenTo(t: Test, bus: Bus, follows?: readonly string[]): Promise<Heard> {
   const heard: Heard = { events: [], gaps: [], ready: 0 }
   t.teardown(() => bus.close())
@@ -37,7 +37,7 @@ export function draft(room: string, data: unknown, more: { key?: string; ephemer
   return createDraft(room, { type: 'tick', data: JSON.stringify(data), ...more }, 1_048_576, 'the test')
 }
 
-/** Publishes one event and answers its position, once this replica has heard of it. */
+/** Publishes one event, waits until this replica has received it, and returns its position. */
 export async function publishOne(bus: Bus, event: Draft): Promise<Cursor> {
   const [published] = await bus.publish([event])
   const cursor = parseCursor(published!.id)!
@@ -45,7 +45,7 @@ export async function publishOne(bus: Bus, event: Draft): Promise<Cursor> {
   return cursor
 }
 
-/** Every page behind `after`: all events, and every room that a page called lost. */
+/** Reads every page after `after`: all events, and all rooms that the pages call lost. */
 export async function readAll(bus: Bus, after: Cursor, rooms: readonly string[]) {
   const events: Event[] = []
   const lost = new Set<string>()
@@ -63,7 +63,7 @@ export function payloads(events: readonly Event[]): unknown[] {
   return events.map(event => JSON.parse(event.data))
 }
 
-/** Opens a bus for one test, and waits for events at its subscriber. */
+/** Returns a function that opens a bus for one test. */
 export function openBusWith(createBus: CreateBus) {
   return async (t: Test, options: Partial<BusOptions> = {}) => {
     const bus = await createBus(t, { ...ROOMY, ...options })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Owner } from './scope.js'
 
-// X.509 certificates (RFC 5280) with Node alone: what `openssl req -x509` makes, on machines that have no openssl.
+// Makes X.509 certificates (RFC 5280) with Node alone, as `openssl req -x509` would: some machines have no openssl.
 
 /** A certificate and its key, PEM. */
 export interface Pair {
@@ -12,9 +12,9 @@ export interface Pair {
   readonly key: string
 }
 
-/** An authority of the test's own. */
+/** A certificate authority (CA) of the test's own. */
 export interface Authority {
-  /** Its certificate, PEM: what a client must trust. */
+  /** Its certificate, PEM: clients must trust it. */
   readonly ca: string
   /** Makes a certificate for localhost and 127.0.0.1, named `name`. */
   issue(name: string): Pair
@@ -26,7 +26,7 @@ const ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2'
 const BASIC_CONSTRAINTS = '2.5.29.19'
 const ALT_NAME = '2.5.29.17'
 
-/** Makes an authority; nobody trusts it unless told to. */
+/** Makes an authority that nobody trusts until told to. */
 export function createAuthority(name = 'the tests'): Authority {
   const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const isAuthority = extension(BASIC_CONSTRAINTS, sequence(der(0x01, Buffer.from([0xff]))), true)
@@ -43,14 +43,14 @@ export function createAuthority(name = 'the tests'): Authority {
   }
 }
 
-/** A folder of the test's own, gone with its owner. */
+/** Makes a folder of the test's own, gone with its owner. */
 export async function makeFolder(owner: Owner): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'tidings-tls-'))
   owner.teardown(() => rm(folder, { recursive: true, force: true }))
   return folder
 }
 
-/** Writes `tls.crt` and `tls.key` into the folder and answers where they are. */
+/** Writes `tls.crt` and `tls.key` into the folder and returns their paths. */
 export async function writePair(folder: string, { cert, key }: Pair) {
   const files = { cert: join(folder, 'tls.crt'), key: join(folder, 'tls.key') }
   await writeFile(files.cert, cert)

@@ -1,7 +1,7 @@
 import { Connection, type ConnectionOptions } from '../../src/stream/connection.js'
 import { Output } from './output.js'
 
-/** A connection that follows everyone, without a gateway, and the output that takes its bytes. */
+/** Makes a connection without a gateway, which follows `*`, and the output that takes its bytes. */
 export function createConnection(more: Partial<Omit<ConnectionOptions, 'output'>> = {}) {
   const output = new Output()
   const connection = new Connection({

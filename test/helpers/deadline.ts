@@ -5,8 +5,8 @@ const POLL_MS = 10
 type Truthy<T> = Exclude<T, false | 0 | '' | null | undefined>
 
 /**
- * Resolves with the first truthy value that `condition` gives. A condition that throws is not met yet.
- * @throws Error  naming `what`, when `ms` have passed; its cause is the last thing the condition threw
+ * Resolves with the first truthy value that `condition` returns. A condition that throws counts as not met yet.
+ * @throws Error  names `what` when `ms` have passed; its cause is the condition's last error
  */
 export async function waitFor<T>(condition: () => T | Promise<T>, ms: number, what: string): Promise<Truthy<T>> {
   const end = performance.now() + ms
@@ -14,7 +14,7 @@ export async function waitFor<T>(condition: () => T | Promise<T>, ms: number, wh
   for (;;) {
     try {
       const value = await condition()
-      if (value) return value as Truthy<T> // it was tested on the line itself
+      if (value) return value as Truthy<T> // the line tests it
       cause = undefined
     } catch (error) {
       cause = error
@@ -24,7 +24,7 @@ export async function waitFor<T>(condition: () => T | Promise<T>, ms: number, wh
   }
 }
 
-/** Settles as `promise` does. @throws Error  naming `what`, when `ms` have passed first */
+/** Settles as `promise` does. @throws Error  names `what` when `ms` have passed first */
 export async function withDeadline<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {

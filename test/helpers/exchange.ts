@@ -2,8 +2,8 @@ import { connect } from 'node:net'
 import type { Owner } from './scope.js'
 
 /**
- * Sends bytes as they are over a connection of its own and resolves with what came back: when it matches `until`, or the
- * server ended the connection, or `ms` have passed.
+ * Sends bytes as they are over a new connection, and resolves with the bytes that came back: once they match `until`, the server
+ * has ended the connection, or `ms` have passed.
  */
 export function exchange(owner: Owner, url: string, bytes: string | Buffer, until = /$^/, ms = 5_000): Promise<string> {
   const { hostname, port } = new URL(url)
@@ -18,7 +18,7 @@ export function exchange(owner: Owner, url: string, bytes: string | Buffer, unti
     }
     const timer = setTimeout(end, ms)
     socket.setEncoding('latin1')
-    // A server that has answered may reset what it did not read.
+    // A server that answers before it has read everything may reset the connection.
     socket.on('error', end).on('close', end)
     socket.on('data', chunk => {
       answer += chunk

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { findCommand } from './owned-process.js'
 
 /**
- * The environment of a process whose clock is wrong by so many seconds, its monotonic clock apart; `undefined` where libfaketime
- * is not installed. Its command is not used to start processes: it would stay between them and signals.
+ * The environment of a process whose wall clock is wrong by `offsetS` seconds; its monotonic clock stays right. `undefined` where
+ * libfaketime is not installed. The command `faketime` would not do: it stays between the process and its signals.
  */
 export function fakeClock(offsetS: number): Record<string, string> | undefined {
   const command = findCommand('faketime')

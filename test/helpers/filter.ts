@@ -2,15 +2,15 @@ import { connect, createServer } from 'node:net'
 import type { Test } from 'tap'
 import { freePort } from './ports.js'
 
-/** What happens to the bytes of one connection. */
+/** Decides what happens to the bytes of one connection. */
 export interface Filter {
-  /** Sees what the client says; it is passed on. */
+  /** Sees the client's bytes, which pass in any case. */
   fromClient?(bytes: Buffer): void
-  /** Passes on what the server says: at once, later or never. */
+  /** Passes the server's bytes on: at once, later or never. */
   toClient(bytes: Buffer, pass: (bytes: Buffer) => void): void
 }
 
-/** Stands before a server, with a filter of its own for each connection. Returns the port where clients connect: 127.0.0.1:port. */
+/** Starts a proxy before a server, with one filter per connection. Returns its port on 127.0.0.1. */
 export async function startFilter(t: Test, targetPort: number, createFilter: () => Filter): Promise<number> {
   const proxy = createServer(client => {
     const server = connect(targetPort, '127.0.0.1')

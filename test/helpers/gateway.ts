@@ -12,7 +12,7 @@ export interface LogLine {
 }
 
 export interface GatewayOptions {
-  /** What to wait for: it listens and /livez answers 200 (the default), or /readyz does too. */
+  /** `live` (the default) waits until /livez answers 200, `ready` until /readyz does too. */
   until?: 'live' | 'ready'
   /** Default 15000. */
   timeoutMs?: number
@@ -33,7 +33,7 @@ export interface Gateway {
   readonly pid: number
   /** The log lines of all its runs so far. */
   readonly logs: readonly LogLine[]
-  /** Everything it wrote, lines that are no JSON included. */
+  /** Everything it wrote, including lines that are not JSON. */
   readonly output: string
   readonly isRunning: boolean
   /** Sends SIGTERM and resolves with the exit code. */
@@ -45,7 +45,7 @@ export interface Gateway {
   signal(signal: NodeJS.Signals): void
   /** Resolves with the exit code when it ends. */
   readonly exited: Promise<number | null>
-  /** Starts it again on the same port after its end, with the same environment changed by `env`, and waits as at first. */
+  /** Starts it again on the same port after its end, with its environment changed by `env`, and waits as the first start did. */
   restart(env?: Record<string, string>): Promise<void>
 }
 
@@ -53,9 +53,9 @@ const SERVER = fileURLToPath(new URL('../../src/server.js', import.meta.url))
 const START_TRIES = 5
 
 /**
- * Starts `node dist/src/server.js` with these variables and no others of this process's but PATH, HOME and TMPDIR.
- * PORT is a free one when left out. The gateway is gone with its owner.
- * @throws Error  with its last lines, when it ends or `timeoutMs` pass before it is up
+ * Starts `node dist/src/server.js` with these variables; of this process's own it gets only PATH, HOME and TMPDIR. Without
+ * PORT it takes a free one. The gateway is gone with its owner.
+ * @throws Error  quotes its last lines when it ends, or `timeoutMs` pass, before it is up
  */
 export async function startGateway(
   owner: Owner,
@@ -73,7 +73,7 @@ export async function startGateway(
   }
 }
 
-/** Runs a gateway that is expected to end by itself; resolves with its exit code and everything it wrote. */
+/** Runs a gateway until it ends by itself; resolves with its exit code and everything it wrote. */
 export async function runGateway(owner: Owner, env: Record<string, string>, ms = 15_000) {
   const gateway = new OwnedProcess({ command: process.execPath, args: [SERVER], env: { ...inherited(), ...env } })
   owner.teardown(() => gateway.kill())

@@ -1,8 +1,8 @@
 const STEP_MS = 5
 
 /**
- * How long this process's event loop was held by its own work, from `watchHolds()` to the call of its result, in ms. A process that
- * had to wait for a core was not held up by itself: of wall time and CPU time the smaller one counts.
+ * Measures how long this process's own work held its event loop. Call the result to stop and get the longest hold, in ms. Time that
+ * the process waited for a core must not count, so the smaller one of wall time and CPU time does.
  */
 export function watchHolds(): () => number {
   let longestMs = 0

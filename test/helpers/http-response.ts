@@ -1,5 +1,5 @@
 export interface ResponseHead {
-  /** As it came, the empty line included. */
+  /** The head as it came, with the empty line. */
   text: string
   status: number
   /** Lower-case names. */
@@ -18,7 +18,7 @@ export function parseHead(text: string): ResponseHead {
   return { text, status: Number(status), headers }
 }
 
-/** Takes chunk framing off a body, if it has one, and knows when a body of stated length is whole. */
+/** Takes chunk framing off a body, and knows when a body with a Content-Length is whole. */
 export class BodyDecoder {
   isWhole: boolean
   #isChunked: boolean

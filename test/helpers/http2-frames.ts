@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 
-// HTTP/2 frame by frame, for peers that a client library does not play: https://www.rfc-editor.org/rfc/rfc9113#section-4
+// HTTP/2 frame by frame, for tests that must do what no client library does: https://www.rfc-editor.org/rfc/rfc9113#section-4
 
 /** Types of frames. */
 export const FRAME = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7 } as const
@@ -8,14 +8,14 @@ export const FRAME = { data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goaw
 export const END_STREAM = 1
 export const END_HEADERS = 4
 
-/** One frame that was received. */
+/** A received frame. */
 export interface Frame {
   readonly type: number
   readonly stream: number
   readonly payload: Buffer
 }
 
-/** What every connection begins with: the preface, SETTINGS with this initial window, and the answer to the server's. */
+/** The first bytes of a connection: the preface, SETTINGS with this initial window, and the acknowledgement of the server's. */
 export function preface(initialWindow = 65_535): Buffer {
   const window = Buffer.alloc(6)
   window.writeUInt16BE(4)

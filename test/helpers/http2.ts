@@ -3,20 +3,20 @@ import { waitFor, withDeadline } from './deadline.js'
 import type { Owner } from './scope.js'
 import { type SseEvent, SseParser } from './sse-parser.js'
 
-/** One stream over HTTP/2. Everything in it grows as the bytes come. */
+/** One stream over HTTP/2. Its fields grow as the bytes come. */
 export interface Http2Reader {
   readonly status: number
   readonly headers: Readonly<Record<string, unknown>>
   readonly events: readonly SseEvent[]
-  /** The stream below, to pause it or to cancel it with a code. */
+  /** The HTTP/2 stream itself, to pause it or to cancel it with a code. */
   readonly stream: ClientHttp2Stream
-  /** Resolves with the code that it was reset with, 0 for an end in good order, when it is over. */
+  /** Resolves at the end with the code of the reset, or 0 without one. */
   readonly ended: Promise<number>
-  /** The first event after the one that next() last gave, of this type if one is named. */
+  /** The next event after the one that next() last returned; with `type`, the next of that type. */
   next(type?: string, ms?: number): Promise<SseEvent>
 }
 
-/** Opens a connection that trusts `ca`; gone with its owner. */
+/** Opens a connection that trusts `ca`; it is gone with its owner. */
 export async function openSession(
   owner: Owner,
   port: number,
@@ -25,7 +25,7 @@ export async function openSession(
 ): Promise<ClientHttp2Session> {
   const session = connect(`https://localhost:${port}`, { ca, settings })
   owner.teardown(() => session.destroy())
-  // What a test is about shows on its streams; a listener keeps the rest from ending the process.
+  // Without a listener an error of the session would end the process. The tests look at its streams.
   session.on('error', () => {})
   const connected = new Promise<void>((resolve, reject) => {
     session.once('connect', () => resolve())
@@ -35,7 +35,7 @@ export async function openSession(
   return session
 }
 
-/** Opens a stream on a connection and resolves when the response head is there. */
+/** Opens a stream on a connection and resolves once the response head is there. */
 export async function openHttp2Stream(
   session: ClientHttp2Session,
   path: string,
@@ -64,7 +64,7 @@ export async function openHttp2Stream(
       await waitFor(() => find() >= 0, ms, `the next event${type ? ` '${type}'` : ''}`)
       const at = find()
       taken = at + 1
-      return events[at]! // waitFor saw it
+      return events[at]! // waitFor() has found it
     },
   }
 }

@@ -3,25 +3,25 @@ import type { AddressInfo } from 'node:net'
 import { type CryptoKey, exportJWK, exportSPKI, generateKeyPair, type JWK, SignJWT } from 'jose'
 import type { Owner } from './scope.js'
 
-/** A second party that signs tokens with keys of its own, and publishes them over HTTP. */
+/** A token issuer apart from the gateway: it signs with its own keys, and publishes their public halves over HTTP (JWKS). */
 export interface Issuer {
-  /** Where its keys are. */
+  /** The URL of its keys. */
   readonly url: string
-  /** How often its keys were asked for. */
+  /** How often its keys were fetched. */
   readonly asked: number
-  /** The public key of the newest one, as PEM. */
+  /** The newest public key, as PEM. */
   readonly pem: string
-  /** Signs with the newest key, or with the one named. Claims left out: `iat` now, `exp` in an hour. */
+  /** Signs with the newest key, or with the one that the header names. Default claims: `iat` now, `exp` in an hour. */
   sign(claims: Record<string, unknown>, header?: Record<string, unknown>): Promise<string>
-  /** Makes a new key and publishes it; with `only`, the older ones no longer. */
+  /** Makes a new key and publishes it; with `only`, without the older ones. */
   rotate(only?: boolean): Promise<string>
-  /** Answers 500 from now on, or answers again. */
+  /** With `true` it answers 500 from now on; with `false` it answers again. */
   fail(isDown: boolean): void
 }
 
 export const seconds = (fromNow: number): number => Math.floor(Date.now() / 1_000) + fromNow
 
-/** Starts an issuer on 127.0.0.1; gone with its owner. */
+/** Starts an issuer on 127.0.0.1; it is gone with its owner. */
 export async function startIssuer(owner: Owner, alg: 'RS256' | 'ES256' | 'EdDSA' = 'ES256'): Promise<Issuer> {
   const keys = new Map<string, { privateKey: CryptoKey; jwk: JWK; pem: string }>()
   let published: string[] = []
@@ -71,7 +71,7 @@ export async function startIssuer(owner: Owner, alg: 'RS256' | 'ES256' | 'EdDSA'
   }
 }
 
-/** A token signed with a shared secret; claims left out: `iat` now, `exp` in an hour. */
+/** Signs a token with a shared secret. Default claims: `iat` now, `exp` in an hour. */
 export function signWithSecret(secret: string, claims: Record<string, unknown>, alg = 'HS256'): Promise<string> {
   return new SignJWT({ iat: seconds(0), exp: seconds(3_600), ...claims })
     .setProtectedHeader({ alg })

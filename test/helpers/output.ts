@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import { SseParser } from './sse-parser.js'
 
-/** Takes a stream's bytes inside this process, at once or only when told to. */
+/** Takes a stream's bytes inside this process. It takes them at once until `stall()`, and again after `flow()`. */
 export class Output extends Writable {
   text = ''
   readonly blocks: { id?: string; event?: string; data?: string; retry?: number }[] = []
@@ -10,11 +10,11 @@ export class Output extends Writable {
   #take: (() => void) | null = null
 
   constructor() {
-    // Node's own differs between versions.
+    // Node's default differs between versions.
     super({ highWaterMark: 16_384 })
   }
 
-  /** Stops to take bytes, as a reader that does not read. */
+  /** Takes no more bytes, like a reader that has stopped reading. */
   stall(): void {
     this.#isStalled = true
   }
@@ -26,12 +26,12 @@ export class Output extends Writable {
     take?.()
   }
 
-  /** What was dispatched, as `type data`. */
+  /** All dispatched events, each as `type data`. */
   get events(): string[] {
     return this.blocks.filter(block => block.data !== undefined).map(({ event, data }) => `${event} ${data}`)
   }
 
-  /** The data of all events that are no control events. */
+  /** The data of all events except control events. */
   get data(): string[] {
     return this.blocks.filter(block => block.event?.startsWith('stream.') === false).map(({ data = '' }) => data)
   }
@@ -47,7 +47,7 @@ export class Output extends Writable {
   }
 
   override _final(done: () => void): void {
-    // The peer answers the end with its own.
+    // As a peer does: it answers the end with its own.
     setImmediate(() => this.destroy())
     done()
   }

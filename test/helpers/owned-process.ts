@@ -20,7 +20,7 @@ process.on('exit', () => {
 })
 
 /**
- * A child process that can be started again after its end, and that dies with this process.
+ * A child process that dies with this process, and can be started again after its end.
  *
  * States: idle (before start(), `pid` is 0) -> running -> ended (`pid` is 0 again) -> running ...
  * A frozen process is a running one; stop() and kill() thaw it.
@@ -43,7 +43,7 @@ export class OwnedProcess {
     return this.#child !== undefined
   }
 
-  /** Resolves with the exit code of the present or last run, null when a signal ended it. */
+  /** Resolves with the exit code of the current or last run; null when a signal ended it. */
   get exited(): Promise<number | null> {
     return this.#exited
   }
@@ -72,7 +72,7 @@ export class OwnedProcess {
         this.#keep(String(error))
         end(null)
       })
-      // 'close' and not 'exit': the last lines are read by then.
+      // 'close' and not 'exit': only by 'close' have the last lines been read.
       child.once('close', end)
     })
   }
@@ -89,7 +89,7 @@ export class OwnedProcess {
     this.signal('SIGCONT')
   }
 
-  /** Ends it with SIGTERM and resolves with its exit code; one that is still there after `ms` is killed and reported. */
+  /** Ends it with SIGTERM and resolves with its exit code. If it still runs after `ms`, kills it and reports that. */
   async stop(ms = 30_000): Promise<number | null> {
     if (!this.#child) return this.#exited
     this.thaw()
@@ -115,7 +115,7 @@ export class OwnedProcess {
   }
 }
 
-/** The full path of a command on PATH (or in the places where Debian keeps daemons), undefined when there is none. */
+/** The full path of a command on PATH or in Debian's folders for daemons; undefined when there is none. */
 export function findCommand(name: string): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
   return folders.map(folder => join(folder, name)).find(isExecutable)
@@ -125,7 +125,7 @@ function guarded({ command, args }: ProcessPlan): [string, string[]] {
   const path = command.includes('/') ? command : findCommand(command)
   if (!path) throw new Error(`'${command}' was not found on PATH`)
   const setpriv = process.platform === 'linux' ? findCommand('setpriv') : undefined
-  // An 'exit' handler does not run when this process is killed; the kernel's parent-death signal covers that.
+  // When this process is killed, no 'exit' handler runs. The kernel's parent-death signal ends the child then too.
   return setpriv ? [setpriv, ['--pdeathsig', 'KILL', path, ...args]] : [path, args]
 }
 

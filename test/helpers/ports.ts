@@ -1,14 +1,14 @@
 import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 
-// Below the ranges that systems give to outgoing connections (Linux 32768, macOS 49152): otherwise such a
-// connection could take a server's port while the server is being restarted on it.
+// Below the ephemeral ports of outgoing connections (from 32768 on Linux, 49152 on macOS): such a connection could take a
+// server's port while the server restarts.
 const FIRST = 15_000
 const LAST = 31_999
 
 /**
- * A port of 127.0.0.1 that was free a moment ago. Another process may still take it first: who starts a server on it
- * retries with another one.
+ * A port of 127.0.0.1 that was free a moment ago. Another process may still take it first; then the caller retries with
+ * another port.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

@@ -7,18 +7,18 @@ import { RedisNames } from '../../src/redis/names.js'
 import type { RedisServer } from './redis.js'
 import type { Owner } from './scope.js'
 
-/** What one replica shares about access, on a connection of its own. */
+/** The access stores of one replica, on a Redis connection of its own. */
 export interface RedisAccess {
   readonly link: RedisLink
   readonly clock: RedisClock
   readonly tickets: RedisTickets
   readonly revocations: RedisRevocations
   readonly sightings: RedisSightings
-  /** What was answered to each script so far. */
+  /** The answers to all scripts so far. */
   readonly answers: readonly unknown[]
 }
 
-/** Connects a replica's access to Redis; gone with its owner. */
+/** Connects the access stores of one replica to Redis; they close with their owner. */
 export async function connectAccess(
   owner: Owner,
   url: string,
@@ -48,7 +48,7 @@ export async function connectAccess(
   }
 }
 
-/** Puts so many made-up users into the set of revocations, revoked from `since` on (ms since 1970), one a millisecond. */
+/** Puts `count` made-up users into the set of revocations: one revoked per millisecond, from `since` on (ms since 1970). */
 export async function fillRevocations(redis: RedisServer, key: string, count: number, since: number): Promise<void> {
   const script = `
     local sum = 0

@@ -8,13 +8,12 @@ export interface RedisBusSetup extends Partial<BusOptions> {
   readonly prefix?: string
   readonly waitReplicas?: number
   readonly waitMs?: number
-  /** Told of trouble. */
   readonly onTrouble?: (error: unknown, what: string) => void
   /** Told of trouble with a connection. */
   readonly onLinkTrouble?: (error: Error) => void
 }
 
-/** A Redis bus that is not connected yet, and its link, which comes and goes with it. */
+/** Makes a Redis bus that is not connected yet. Its link connects and closes with it. */
 export function createRedisBus(url: string, setup: RedisBusSetup = {}): { bus: RedisBus; link: RedisLink } {
   const { onLinkTrouble } = setup
   const link = new RedisLink({ url, ...(onLinkTrouble && { onTrouble: onLinkTrouble }) })
@@ -22,7 +21,7 @@ export function createRedisBus(url: string, setup: RedisBusSetup = {}): { bus: R
   const { onTrouble = () => {} } = setup
   const names = new RedisNames(prefix, link.address.db)
   const bus = new RedisBus({ link, names, historySize, historyTtlMs, waitReplicas, waitMs, onTrouble })
-  // As src/adapters.ts does: the link is connected behind the bus, and closed behind it.
+  // The order of src/adapters.ts: the link connects after the bus, and closes after it.
   const [connect, close] = [bus.connect.bind(bus), bus.close.bind(bus)]
   bus.connect = subscriber => {
     connect(subscriber)

@@ -3,11 +3,11 @@ import { type RedisServer, startRedis } from './redis.js'
 import type { Owner } from './scope.js'
 
 export interface ClusterOptions {
-  /** Primaries; each has a third of the slots, or what its share is. Default 3. */
+  /** Number of primaries, which share the slots evenly. Default 3. */
   primaries?: number
-  /** Replicas of the first primary of `slot`'s owner. Default 0. */
+  /** Number of replicas of the primary that owns `slot`. Default 0. */
   replicas?: number
-  /** The slot whose owner gets the replicas. Default 0. */
+  /** The slot whose owner has the replicas. Default 0. */
   slot?: number
   /** How long a node must be silent to be called down. Default 1500. */
   nodeTimeoutMs?: number
@@ -19,7 +19,7 @@ export interface RedisCluster {
   /** redis+cluster://127.0.0.1:a,127.0.0.1:b,... */
   readonly url: string
   readonly nodes: readonly RedisServer[]
-  /** The node that most others call the owner of the slot. */
+  /** The owner of the slot, as most nodes name it. */
   ownerOf(slot: number): Promise<RedisServer>
   /** Moves a slot with all its keys to another node, as `redis-cli --cluster reshard` does. */
   moveSlot(slot: number, to: RedisServer): Promise<void>
@@ -28,7 +28,7 @@ export interface RedisCluster {
 const SLOTS = 16_384
 const SET_UP_MS = 20_000
 
-/** Starts a cluster that serves every slot when this resolves. Takes about 3 s. */
+/** Starts a cluster, and resolves once it serves every slot, after about 3 s. */
 export async function startCluster(owner: Owner, options: ClusterOptions = {}): Promise<RedisCluster> {
   const { primaries = 3, replicas = 0, slot = 0, nodeTimeoutMs = 1_500, args = [] } = options
   const own = ['--cluster-enabled', 'yes', '--cluster-node-timeout', `${nodeTimeoutMs}`, ...args]
@@ -85,7 +85,7 @@ async function agreedOwner(nodes: readonly RedisServer[], slot: number): Promise
   return isAgreed ? nodes.find(node => node.port === port) : undefined
 }
 
-// Undefined for a node that does not answer.
+// Undefined when the node does not answer.
 async function namedOwner(node: RedisServer, slot: number): Promise<number | undefined> {
   try {
     const ranges = await node.command('CLUSTER', 'SLOTS')

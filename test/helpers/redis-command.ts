@@ -3,8 +3,8 @@ import { connect } from 'node:net'
 export type RedisReply = string | number | null | RedisReply[]
 
 /**
- * Sends one command to the Redis (or Sentinel) at 127.0.0.1:port over a connection of its own and resolves with the reply.
- * @throws Error  an error reply, a connection that broke, or no reply within `timeoutMs`
+ * Sends one command to the Redis or Sentinel at 127.0.0.1:port over a new connection and resolves with the reply.
+ * @throws Error  on an error reply, a broken connection, or no reply within `timeoutMs`
  */
 export function redisCommand(port: number, args: string[], timeoutMs = 2000): Promise<RedisReply> {
   return new Promise((resolve, reject) => {

@@ -11,12 +11,12 @@ const HOW_TO_GET =
   "'apt-get install redis-server' (Debian, Ubuntu), 'brew install redis' (macOS), 'dnf install redis' (Fedora)"
 
 /**
- * The same as startRedis, in a container. Its data lives in the container: kill() and restart() keep it when `appendonly`.
- * @throws Error  when no Docker engine answers, saying how to get a Redis; or for `replicaOf`, which needs a redis-server
+ * Does what startRedis does, in a container. The data lives in the container: with `appendonly` it survives kill() and restart().
+ * @throws Error  when no Docker engine answers: it says how to get a Redis; and for `replicaOf`, which needs a redis-server
  */
 export async function startRedisContainer(owner: Owner, options: RedisOptions): Promise<RedisServer> {
   if (options.replicaOf !== undefined) throw new Error(`a replica needs a local redis-server: ${HOW_TO_GET}`)
-  // Imported here: it is slow to load and only needed where redis-server is missing.
+  // Imported only here: it is slow to load, and only machines without redis-server need it.
   const { GenericContainer } = await import('testcontainers')
   const port = options.port ?? (await freePort())
   const command = ['redis-server', '--save', '', '--appendonly', options.appendonly ? 'yes' : 'no']

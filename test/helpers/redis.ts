@@ -9,11 +9,11 @@ import { startRedisContainer } from './redis-container.js'
 import type { Owner } from './scope.js'
 
 export interface RedisOptions {
-  /** A free one when left out. */
+  /** Default: a free port. */
   port?: number
-  /** Keep the data in an append-only file, so that it is there again after kill() and restart(). Default false. */
+  /** Keeps the data in an append-only file, so that it survives kill() and restart(). Default false. */
   appendonly?: boolean
-  /** The port of the master to replicate. */
+  /** The port of the primary to replicate. */
   replicaOf?: number
   /** More arguments for redis-server, such as ['--maxmemory', '1mb']. */
   args?: string[]
@@ -26,14 +26,14 @@ export interface RedisServer {
   /** 0 while it is not running. */
   readonly pid: number
   command(...args: string[]): Promise<RedisReply>
-  /** Ends it in good order (SIGTERM). */
+  /** Ends it with SIGTERM. */
   stop(): Promise<void>
-  /** Ends it at once (SIGKILL). */
+  /** Ends it with SIGKILL. */
   kill(): Promise<void>
-  /** Stops it from running (SIGSTOP): its connections stay open and nothing answers. */
+  /** Stops it with SIGSTOP: its connections stay open and nothing answers. */
   freeze(): void
   thaw(): void
-  /** Ends it if it runs, and starts it on the same port: empty, unless `appendonly`, or if `empty` says so. */
+  /** Ends it if it runs, and starts it on the same port. Its data is gone unless `appendonly`, and with `empty` in any case. */
   restart(options?: { empty?: boolean }): Promise<void>
 }
 
@@ -41,9 +41,9 @@ const START_MS = 10_000
 const START_TRIES = 5
 
 /**
- * Starts a Redis that answers when this resolves, without persistence and with a folder of its own; gone with the owner.
- * Without redis-server on PATH it is a container, if there is a Docker engine.
- * @throws Error  when there is neither, saying how to get one
+ * Starts a Redis without persistence, in a folder of its own, and resolves once it answers. It is gone with its owner.
+ * Without redis-server on PATH it runs in a container, if there is a Docker engine.
+ * @throws Error  when there is neither: it says how to get one
  */
 export async function startRedis(owner: Owner, options: RedisOptions = {}): Promise<RedisServer> {
   if (!findCommand('redis-server')) return startRedisContainer(owner, options)
@@ -94,12 +94,12 @@ function serverArgs({ appendonly = false, replicaOf, args = [] }: RedisOptions, 
   return [...own, ...args]
 }
 
-/** Asks for the process id too: a server of somebody else's on the same port must not pass for ours. */
+/** Resolves once the server answers with its own process id: another server on the same port must not pass for ours. */
 export async function untilAnswering(server: OwnedProcess, port: number): Promise<void> {
   const pid = server.pid
   const isUp = async () => {
     if (!server.isRunning) return 'ended'
-    // It tells of itself while it still reads its data, and refuses everything else.
+    // While a Redis still loads its data it answers INFO and refuses everything else.
     const info = await redisCommand(port, ['INFO'], 1000)
     return typeof info === 'string' && info.includes(`process_id:${pid}\r`) && !info.includes('loading:1') && 'up'
   }

@@ -3,7 +3,7 @@ import type { Owner } from './scope.js'
 import { openRawStream, type StreamReader } from './sse.js'
 import type { SseBlock, SseEvent } from './sse-parser.js'
 
-/** What happened to a reader, in order. `at` is performance.now(). */
+/** One thing that happened to a reader. `at` is performance.now(). */
 export type Sight = { at: number; url: string } & What
 
 type What =
@@ -19,31 +19,31 @@ type What =
 
 export interface ResumingOptions {
   headers?: Record<string, string>
-  /** The delay before a reconnect until the stream says `retry:`. Default 100; browsers use 3000. */
+  /** The delay before a reconnect, until a stream sets it by `retry:`. Default 100; browsers use 3000. */
   retryMs?: number
   /** Called with every sight as it comes. */
   onSight?: (sight: Sight) => void
-  /** Keep `sights` and `events`. Default true. */
+  /** Keeps `sights` and `events`. Default true. */
   keep?: boolean
-  /** How long a response head may take before the attempt counts as refused. Default 10000. */
+  /** An attempt whose response head takes longer counts as refused. Default 10000. */
   timeoutMs?: number
 }
 
 /**
- * Reads a stream as a browser's EventSource does: reconnects after the `retry:` it was told, with its Last-Event-ID, whenever
- * the connection ends or is refused, and gives up for good on an answer that is no 200 text/event-stream.
+ * Reads a stream as a browser's EventSource does. Whenever the connection ends or is refused, it reconnects after the stream's
+ * `retry:` with its Last-Event-ID. It gives up for good on any answer other than a 200 text/event-stream.
  *
  * States: reading (from the start) -> failed (`failure` holds the status) or closed (by close()).
- * With several URLs each attempt takes the next one, as behind a balancer.
+ * With several URLs each attempt takes the next one, as behind a load balancer.
  */
 export class ResumingReader {
   readonly sights: Sight[] = []
   /** Every event, control events included. */
   readonly events: SseEvent[] = []
   lastEventId = ''
-  /** The status that made it give up. */
+  /** The HTTP status that made it give up. */
   failure: number | undefined
-  /** How often a stream was opened. */
+  /** How many streams it has opened. */
   opens = 0
   #next: () => string
   #options: ResumingOptions
@@ -64,17 +64,17 @@ export class ResumingReader {
     owner.teardown(() => this.close())
   }
 
-  /** Where it is connected, or tries to be. */
+  /** The URL of the current connection or attempt. */
   get url(): string {
     return this.#url
   }
 
-  /** Breaks the present connection, as a network does; the reader comes back by itself. */
+  /** Breaks the current connection, as a network does; the reader comes back by itself. */
   breakLink(): void {
     this.#stream?.reset()
   }
 
-  /** Breaks the present connection and makes no other one until goOnline(). */
+  /** Breaks the current connection and makes no other one until goOnline(). */
   goOffline(): void {
     this.#isOffline = true
     this.breakLink()
@@ -85,7 +85,7 @@ export class ResumingReader {
     this.#wake?.()
   }
 
-  /** Stops reading, on this connection and the next ones, so that the server's side backs up. */
+  /** Stops reading, on this connection and later ones, so that bytes back up in the server (back-pressure). */
   pause(): void {
     this.#isPaused = true
     this.#stream?.pause()
@@ -164,7 +164,7 @@ export class ResumingReader {
   }
 }
 
-/** `id` is what the block itself carried, '' if nothing. */
+/** `id` is the block's own id, '' without one. */
 function sightOf({ id = '' }: SseBlock, event: SseEvent): What {
   switch (event.type) {
     case 'stream.open':

@@ -1,9 +1,9 @@
-/** Whoever owns what a helper starts: tap's `t`, or a Scope of one's own. Teardowns run last registered first. */
+/** Owns what a helper starts, and ends it: tap's `t`, or a `Scope`. Teardowns run in reverse order of registration. */
 export interface Owner {
   teardown(release: () => unknown): void
 }
 
-/** An Owner for programs that are no tap test. `close()` runs every teardown, last first, and reports the first failure. */
+/** An Owner for programs that are not tap tests. `close()` runs every teardown, last first, and reports the first failure. */
 export class Scope implements Owner {
   #releases: (() => unknown)[] = []
 

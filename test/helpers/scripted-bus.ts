@@ -2,7 +2,7 @@ import type { Bus, BusHealth, Replay, Subscriber } from '../../src/bus/bus.js'
 import type { Cursor } from '../../src/cursor.js'
 import type { Event } from '../../src/event.js'
 
-/** A replay that was asked for and waits for the test's answer. */
+/** A requested replay that waits for the test's answer. */
 export interface Asked {
   readonly after: Cursor
   readonly rooms: readonly string[]
@@ -11,7 +11,7 @@ export interface Asked {
   fail(error: Error): void
 }
 
-/** A bus whose every answer is the test's, to bring about an order of things that a real one shows once in a million. */
+/** A bus whose every answer the test gives. So a test can force an order of events that a real bus shows once in a million runs. */
 export class ScriptedBus implements Bus {
   position: Cursor | null = { epoch: 'k', seq: 0 }
   status: BusHealth['status'] = 'ok'
@@ -41,14 +41,14 @@ export class ScriptedBus implements Bus {
 
   async close(): Promise<void> {}
 
-  /** Hands events on as live ones, the last of them being the new position. */
+  /** Delivers live events; the last one is the new position. */
   deliver(...events: Event[]): void {
     this.position = events.at(-1)!.cursor
     this.subscriber.onEvents(events)
   }
 }
 
-/** An event in the middle of things. */
+/** An event of epoch `k` whose data is its seq. */
 export function eventAt(seq: number, room = 'room', more: Partial<Event> = {}): Event {
   return { cursor: { epoch: 'k', seq }, room, type: 'tick', at: 1_000, data: `${seq}`, ephemeral: false, ...more }
 }

@@ -2,10 +2,10 @@ import { createAuthority, makeFolder, writePair } from './certificate.js'
 import { startGateway } from './gateway.js'
 import type { Owner } from './scope.js'
 
-/** What issues the certificates of secure gateways. */
+/** The authority that issues the certificates of secure gateways. */
 export const authority = createAuthority()
 
-/** A gateway that speaks HTTPS, its probes on a port without TLS. */
+/** Starts a gateway that speaks HTTPS; its probes are on a port without TLS. */
 export async function startSecure(t: Owner, env: Record<string, string> = {}) {
   const folder = await makeFolder(t)
   const files = await writePair(folder, authority.issue('first'))

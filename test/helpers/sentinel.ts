@@ -9,38 +9,38 @@ import { redisCommand } from './redis-command.js'
 import type { Owner } from './scope.js'
 
 export interface SentinelOptions {
-  /** Replicas beside the master. Default 1. */
+  /** Number of replicas of the master. Default 1. */
   replicas?: number
-  /** Default 3; a majority of them is the quorum. */
+  /** Number of sentinels; a majority of them is the quorum. Default 3. */
   sentinels?: number
-  /** What the set is called. Default 'tidings'. */
+  /** Name of the set. Default 'tidings'. */
   name?: string
-  /** How long a master must be silent to be called down. Default 1000. */
+  /** A master that is silent for this long counts as down. Default 1000. */
   downAfterMs?: number
   /** More arguments for every redis-server. */
   args?: string[]
-  /** The port under which a node is announced to everyone, such as that of a proxy before it. Default: its own. */
+  /** The port that a node announces, such as that of a proxy before it. Default: its own. */
   announce?: (port: number) => Promise<number> | number
 }
 
-/** A master, its replicas and the sentinels that watch them, all real processes on 127.0.0.1. */
+/** A master, its replicas and their sentinels: real processes on 127.0.0.1. */
 export interface SentinelSet {
   /** redis+sentinel://127.0.0.1:a,127.0.0.1:b/name */
   readonly url: string
   readonly name: string
   readonly nodes: readonly RedisServer[]
   readonly sentinels: readonly { readonly port: number; readonly process: OwnedProcess }[]
-  /** The node that a majority of the sentinels call the master. */
+  /** The master, as a majority of the sentinels name it. */
   master(): Promise<RedisServer>
-  /** Resolves when a majority of the sentinels agree on a master other than `old` and it accepts writes. */
+  /** Resolves once a majority of the sentinels name a master other than `old`, and that one accepts writes. */
   untilMasterIsNot(old: RedisServer, ms?: number): Promise<RedisServer>
-  /** Asks for a failover in good order and resolves with the new master. */
+  /** Asks the sentinels for a failover and resolves with the new master. */
   failover(): Promise<RedisServer>
 }
 
 const SET_UP_MS = 20_000
 
-/** Starts a set whose sentinels know each other and every replica when this resolves. Takes about 3 s. */
+/** Starts a set, and resolves once its sentinels know each other and every replica, after about 3 s. */
 export async function startSentinel(owner: Owner, options: SentinelOptions = {}): Promise<SentinelSet> {
   const { replicas = 1, sentinels = 3, name = 'tidings', downAfterMs = 1000, args = [] } = options
   const { announce = (port: number) => port } = options

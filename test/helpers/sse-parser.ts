@@ -1,8 +1,8 @@
 import { StringDecoder } from 'node:string_decoder'
 
-/** What a text/event-stream said between two blank lines, whether it dispatches an event or not. */
+/** The lines of a text/event-stream between two blank lines. A block need not dispatch an event. */
 export interface SseBlock {
-  /** The bytes as they came, the blank line included. */
+  /** The block as it came, with its blank line. */
   text: string
   id?: string
   event?: string
@@ -11,7 +11,7 @@ export interface SseBlock {
   comments: string[]
 }
 
-/** What EventSource would dispatch. `id` is the last event id at that moment, '' before the first. */
+/** An event as EventSource would dispatch it. `id` is the last event id at that moment, '' before the first. */
 export interface SseEvent {
   id: string
   type: string
@@ -23,9 +23,9 @@ const LINE_END = /(?:\r\n|\r|\n)$/
 
 /** Parses text/event-stream as the HTML standard says, however the bytes are cut. https://html.spec.whatwg.org/#parsing-an-event-stream */
 export class SseParser {
-  /** What a browser would send as Last-Event-ID. */
+  /** A browser would send this as Last-Event-ID. */
   lastEventId = ''
-  /** What the stream last asked for with `retry:`. */
+  /** The stream's last `retry:`. */
   retryMs: number | undefined
   #onBlock: (block: SseBlock, event: SseEvent | undefined) => void
   #decoder = new StringDecoder('utf8')
@@ -45,7 +45,7 @@ export class SseParser {
       this.#isFirstText = false
       if (text.startsWith('\uFEFF')) text = text.slice(1)
     }
-    // A CR ends its line at once; should the LF of a CR LF follow, it belongs to that line.
+    // A CR ends its line at once. If an LF comes next, it belongs to the same line end.
     if (this.#skipsLineFeed && text.startsWith('\n')) text = text.slice(1)
     this.#skipsLineFeed = text.endsWith('\r')
     const lines = (this.#rest + text).match(LINE) ?? []
@@ -81,7 +81,7 @@ export class SseParser {
     const block = this.#block
     this.#block = { text: '', comments: [] }
     if (block.id !== undefined) this.lastEventId = block.id
-    // No data line, no event; an empty data line is one, of an event with empty data.
+    // A block without a data line dispatches no event; one with an empty data line dispatches an event with empty data.
     const event =
       block.data === undefined ? undefined : { id: this.lastEventId, type: block.event || 'message', data: block.data }
     this.#onBlock(block, event)

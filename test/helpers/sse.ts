@@ -7,37 +7,37 @@ export interface OpenOptions {
   headers?: Record<string, string>
   /** Sent as Last-Event-ID. */
   lastEventId?: string
-  /** How long the response head may take. Default 5000. */
+  /** Deadline of the response head. Default 5000. */
   timeoutMs?: number
-  /** Called with every block as it comes, the event it dispatches beside it. */
+  /** Called with every block as it comes, and with the event that it dispatches. */
   onBlock?: (block: SseBlock, event: SseEvent | undefined) => void
-  /** Keep `raw`, `blocks` and `events`. Default true. */
+  /** Keeps `raw`, `blocks` and `events`. Default true. */
   keep?: boolean
 }
 
-/** One open stream, down to its bytes. Everything in it grows as the bytes come. */
+/** One open stream, down to its bytes. Its fields grow as the bytes come. */
 export interface StreamReader {
   readonly status: number
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>
   /** The status line and the headers as they came. */
   readonly head: string
-  /** The body so far, chunk framing taken off. */
+  /** The body so far, without chunk framing. */
   readonly raw: string
   readonly blocks: readonly SseBlock[]
   readonly events: readonly SseEvent[]
-  /** What a browser would send as Last-Event-ID now. */
+  /** A browser would send this as Last-Event-ID now. */
   readonly lastEventId: string
   readonly retryMs: number | undefined
-  /** The connection is over, whoever ended it. */
+  /** True once the connection is over, whichever side ended it. */
   readonly destroyed: boolean
   /** Resolves when the connection is over: 'end' by the server, 'error' by a reset, 'closed' by close(). */
   readonly ended: Promise<'end' | 'error' | 'closed'>
-  /** The first event after the one that next() last gave, of this type if one is named. Default deadline 5000 ms. */
+  /** The next event after the one that next() last returned; with `type`, the next of that type. Default deadline 5000 ms. */
   next(type?: string, ms?: number): Promise<SseEvent>
-  /** Resolves when `predicate` holds; looked at after every chunk. Default deadline 5000 ms. */
+  /** Resolves when `predicate` holds, which is checked after every chunk. Default deadline 5000 ms. */
   waitFor(predicate: (stream: StreamReader) => boolean, ms?: number, what?: string): Promise<void>
-  /** Stops reading, so that the server's side backs up. */
+  /** Stops reading, so that bytes back up in the server (back-pressure). */
   pause(): void
   resume(): void
   /** Ends the connection with a FIN. */
@@ -47,7 +47,7 @@ export interface StreamReader {
 }
 
 /**
- * Opens a stream over a socket of its own and resolves when the response head is there, whatever its status.
+ * Opens a stream over a socket of its own and resolves once the response head is there, whatever its status.
  * @throws Error  when the connection fails before that, or after `timeoutMs`
  */
 export function openStream(owner: Owner, url: string, options: OpenOptions = {}): Promise<StreamReader> {
@@ -56,7 +56,7 @@ export function openStream(owner: Owner, url: string, options: OpenOptions = {})
   return reader.opened
 }
 
-/** The same for who has no owner: close() it. */
+/** The same without an owner: the caller must call `close()`. */
 export function openRawStream(url: string, options: OpenOptions = {}): Promise<StreamReader> {
   return new Reader(url, options).opened
 }
@@ -117,8 +117,7 @@ class Reader implements StreamReader {
       const over = () => resolve(this.#isClosed ? 'closed' : outcome)
       this.#socket.once('error', () => {
         outcome = 'error'
-        // When the kernel refuses a reset, because the other side has ended the connection before, Node says so by an error and
-        // never emits 'close'.
+        // If the peer has ended the connection already, the kernel refuses the reset. Node then emits an error and never 'close'.
         setImmediate(over)
       })
       this.#socket.once('close', over)
@@ -155,7 +154,7 @@ class Reader implements StreamReader {
     await this.waitFor(() => this.events.some(isWanted), ms, `the next event${type ? ` '${type}'` : ''}`)
     const index = this.events.findIndex(isWanted)
     this.#taken = index + 1
-    return this.events[index]! // waitFor saw it
+    return this.events[index]! // waitFor() has found it
   }
 
   waitFor(predicate: (stream: StreamReader) => boolean, ms = 5000, what = 'the condition'): Promise<void> {
@@ -207,7 +206,7 @@ class Reader implements StreamReader {
   }
 
   #receiveBody(bytes: Buffer): void {
-    const body = this.#body!.push(bytes) // made with the head
+    const body = this.#body!.push(bytes) // the head has set it
     if (this.#keep) this.raw += body.toString('utf8')
     if (this.#head?.headers['content-type']?.startsWith('text/event-stream')) this.#parser.push(body)
     if (this.#body!.isWhole) this.#socket.destroy()

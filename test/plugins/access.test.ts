@@ -26,7 +26,7 @@ async function remove(url: string, path: string): Promise<unknown> {
 const withTicket = (t: Test, url: string, ticket: string, lastEventId = '') =>
   openStream(t, `${url}/v1/stream?ticket=${ticket}`, { lastEventId })
 
-/** What the server said before it ended the stream. */
+/** The data of the `stream.close` that ends the stream. */
 async function closeOf(stream: StreamReader): Promise<Record<string, unknown>> {
   const { data } = await stream.next('stream.close')
   await stream.ended
@@ -173,7 +173,7 @@ t.test('a token whose issuer is some seconds ahead does not outlive a revocation
   t.same(await remove(url, '/v1/users/42/connections'), { ended: 1 })
   t.match(await closeOf(stream), { reason: 'revoked' })
   t.match(await statusOf(t, url, token), { status: 401, message: /revoked/ })
-  // Of 32 bytes in base64url the last character has two bits that say nothing.
+  // 32 bytes in base64url leave two unused bits in the last character.
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
   const last = alphabet.indexOf(token.at(-1)!)
   for (const bits of [1, 2, 3]) {
@@ -304,7 +304,7 @@ t.test('an application that throws or answers nonsense opens nothing', async t =
 
 t.test('without credentials only connections to this machine are served, wherever the application listens', async t => {
   const app = Fastify()
-  // What the socket of a connection from outside says; the rest is real.
+  // Only the socket's local address is faked, as if the connection came from outside.
   app.addHook('onRequest', async request => {
     const localAddress = request.headers['x-arrived-at']
     if (localAddress !== undefined) Object.defineProperty(request.raw.socket, 'localAddress', { value: localAddress })

@@ -9,7 +9,7 @@ import { runGateway, startGateway } from '../helpers/gateway.js'
 import { freePort } from '../helpers/ports.js'
 import { openStream } from '../helpers/sse.js'
 
-/** A gateway with its admin port, inside this process. */
+/** Starts a gateway and its admin port inside this process. */
 async function startBoth(t: Test) {
   const config = checkOptions({ logLevel: 'silent', drainWindowMs: 0, adminPort: 0 })
   const app = await buildApp(config)

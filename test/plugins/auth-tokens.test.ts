@@ -10,13 +10,13 @@ import { exchange } from '../helpers/exchange.js'
 import { seconds, signWithSecret, startIssuer } from '../helpers/issuer.js'
 import { openStream } from '../helpers/sse.js'
 
-// Tokens from a real second party: another server signs them, and publishes its keys.
+// Tokens of a separate issuer: another server signs them and publishes its keys.
 
 const ISSUER = 'https://issuer.example'
 const AUDIENCE = 'tidings'
 const GOOD = { sub: '42', iss: ISSUER, aud: AUDIENCE }
 
-/** Opens a stream with the token, and answers who it is of; or what was said instead. */
+/** Opens a stream with the token and returns its user, or the refusal. */
 async function whoIs(t: Test, url: string, token: string) {
   const stream = await openStream(t, `${url}/v1/stream`, { headers: { Authorization: `Bearer ${token}` } })
   if (stream.status === 200) {
@@ -117,7 +117,7 @@ t.test(
     t.equal(issuer.asked, 1)
     await issuer.rotate(true)
     const fresh = await Promise.all(['1', '2', '3', '4', '5'].map(sub => issuer.sign({ ...GOOD, sub })))
-    // Unknown keys are looked up at most once in ten seconds, and the first lookup was just now.
+    // The gateway looks up unknown keys at most once in ten seconds, and it has just done so.
     t.match(await whoIs(t, url, fresh[0]!), { status: 401, message: /kid/ })
     t.equal(issuer.asked, 1)
     const isTaken = async () => (await whoIs(t, url, fresh[0]!)).status === 200

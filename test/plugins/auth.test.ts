@@ -3,7 +3,7 @@ import { startApp } from '../helpers/app.js'
 import { exchange } from '../helpers/exchange.js'
 import { seconds, signWithSecret } from '../helpers/issuer.js'
 
-// Credential x action x room: who gets in, and who gets which answer. Every cell is a request to a real server.
+// A table of credential, action and room. Every cell is a request to a real server, with the expected answer.
 
 const SECRET = 'a secret of at least thirty-two characters'
 const ROOT = 'root-key-0123456789'
@@ -17,7 +17,7 @@ const OPTIONS = {
 }
 const CLAIMS = { sub: '42', tidings: { follow: ['session:*', 'team:{sub}'], publish: ['session:42', 'desk:{sub}:*'] } }
 
-/** How a credential travels: headers, or something behind `?` on the stream. */
+/** The place of a credential: in headers, or in the query of the stream's URL. */
 interface Presented {
   readonly headers?: Record<string, string>
   readonly query?: string
@@ -30,8 +30,8 @@ const ONLY_THEIRS = '403 403 202 403 403 403 202 403 403'
 const ALL_FOLLOWED = '200 200 200 200 200 200 200 200 200'
 const ALL_PUBLISHED = '202 202 202 202 202 202 202 202 202'
 
-// One row a credential. follow and publish: an answer for each of ROOMS; manage: make a ticket for user 42, for user 7, end
-// user 42's streams, end user 7's, end a stream by its id.
+// One row per credential. `follow` and `publish` have an answer for each of ROOMS. `manage` has answers for five calls: make a ticket
+// for user 42, make one for user 7, end the streams of user 42, end those of user 7, end a stream by its id.
 const TABLE: Record<
   string,
   { present: () => Promise<Presented> | Presented; follow: string; publish: string; manage: string }
@@ -161,7 +161,7 @@ function bearer(secret: string): Presented {
   return { headers: { authorization: `Bearer ${secret}` } }
 }
 
-/** The status of the answer, the code of a refusal checked on the way; the body of a stream is left unread. */
+/** Returns the status of the answer. It checks the code of a refusal, and leaves the body of a stream unread. */
 async function statusOf(t: Test, url: string, init: RequestInit): Promise<number> {
   const cut = new AbortController()
   const response = await fetch(url, { ...init, signal: cut.signal })
@@ -279,7 +279,7 @@ t.test('without a credential a request is refused before its body is read', asyn
   const { url } = await startApp(t, OPTIONS)
   const head =
     'POST /v1/broadcast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n'
-  // The body never comes: only an answer that does not wait for it can arrive.
+  // The body never comes, so only an answer that does not wait for it can arrive.
   const answer = await exchange(t, url, head, /\r\n\r\n/)
   t.match(answer, /^HTTP\/1\.1 401 /)
   t.match(answer, /www-authenticate: Bearer realm="tidings"/)

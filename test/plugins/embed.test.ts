@@ -92,7 +92,7 @@ t.test('a group of routes that does not exist, or is asked for the wrong way, is
     [{ with: ['stream'] }, /^with names 'stream' but its groups are health, metrics$/],
   ] as const) {
     const app = Fastify()
-    // Safe: what a program without types would pass.
+    // Safe: a program without types can pass this.
     await t.rejects(async () => await app.register(tidings, options as never), {
       code: 'TIDINGS_INVALID_CONFIG',
       message,
@@ -103,7 +103,7 @@ t.test('a group of routes that does not exist, or is asked for the wrong way, is
 
 t.test('a bad option is refused by its name when the plugin is registered', async t => {
   const app = Fastify()
-  // Safe: what a program without types would pass.
+  // Safe: a program without types can pass this.
   const options = { heartbeatMs: 5, adapter: 'redis', nonsense: true, constructor: 1 } as never
   await t.rejects(async () => await app.register(tidings, options), {
     code: 'TIDINGS_INVALID_CONFIG',

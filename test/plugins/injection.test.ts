@@ -6,12 +6,13 @@ import { listen, post } from '../helpers/app.js'
 import { exchange } from '../helpers/exchange.js'
 import { openStream } from '../helpers/sse.js'
 
-// Nothing a publisher or a reader sends can forge a frame, a header or a log line. Breaks of every kind, raw and encoded.
+// No input of a publisher or a reader can forge a frame, a header or a log line. The inputs have line breaks of every kind, raw and
+// encoded.
 
 const BREAKS = ['\r\n', '\n', '\r', '\u0000', '\u0085', '\u2028', '\u2029', '\u000b', '\u000c', '\u001b[2J']
 const FORGED = 'id: x-1\nevent: forged\ndata: owned\n\n'
 
-/** A gateway whose log goes to `lines`, most talkative. */
+/** Starts a gateway that logs at `trace`; `log()` returns the log so far. */
 async function start(t: Test) {
   let text = ''
   const stream = new Writable({
@@ -26,11 +27,11 @@ async function start(t: Test) {
   return { url, log: () => text }
 }
 
-/** Every line of the log is one JSON object, and nothing that was sent became a line of its own. */
+/** Checks that every line of the log is one JSON object, and that no input became a line of its own. */
 function checkLog(t: Test, log: string): void {
   for (const line of log.trimEnd().split('\n')) {
     t.doesNotThrow(() => JSON.parse(line), line)
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not reach a terminal
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these must not reach a terminal
     t.notMatch(line, /[\u0000-\u001f\u007f]/)
   }
 }
@@ -52,7 +53,7 @@ t.test('no type, id, key or room with a break in it is taken', async t => {
       ['/v1/tickets', JSON.stringify({ userId: '42', follow: [evil] })],
     ]
     for (const [path, body] of bodies) {
-      // U+0085 and the separators of lines are no breaks in an idempotency key, which never leaves the gateway.
+      // An idempotency key never leaves the gateway, so it may hold U+0085 and the line separators U+2028 and U+2029.
       const answer = await post(url + path, body)
       t.equal(answer.status, 400, encodeURIComponent(path + body))
       t.match(answer.body.code, /^TIDINGS_INVALID/)
@@ -83,11 +84,11 @@ t.test('data with every kind of break arrives as data and forges no frame, plain
   for (const text of texts) {
     await post(`${url}/v1/rooms/hub/events`, JSON.stringify({ type: 'text', data: text }))
     const event = await plain.next()
-    // Every kind of line break is a line break to EventSource; nothing else changes.
+    // EventSource turns every kind of line break into a line feed; nothing else changes.
     t.match(event, { type: 'text', data: text.replace(/\r\n|\r/g, '\n') })
     const { type, data } = await enveloped.next()
     t.match({ type, data: JSON.parse(data) }, { type: 'text', data: { room: 'hub', type: 'text', data: text } })
-    // As JSON it stands between quotes, in whatever shape the publisher wrote it.
+    // JSON data keeps the text between its quotes, in the publisher's own spelling.
     const pretty = `{"type":"json","data":{\r\n"a":${JSON.stringify(text)}\r\n}}`
     await post(`${url}/v1/rooms/hub/events`, pretty)
     t.same(JSON.parse((await plain.next('json')).data), { a: text })
@@ -137,7 +138,7 @@ t.test('a reader cannot put anything into its stream, its headers or the log', a
       t.match(answer, /^HTTP\/1\.1 40[036] /)
       t.notMatch(answer, /^Set-Cookie/im)
     }
-    // Not a position: resumes as a loss, and nothing of it comes back.
+    // This is no position, so the stream reports a loss, and never repeats the text.
     const stream = await openStream(t, `${url}/v1/stream?user=1&last_event_id=${evil}`)
     t.match(JSON.parse((await stream.next('stream.open')).data), { resumed: false })
     t.notMatch(stream.raw, /forged/)

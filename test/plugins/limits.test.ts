@@ -5,7 +5,7 @@ import { exchange } from '../helpers/exchange.js'
 import { signWithSecret } from '../helpers/issuer.js'
 import { openStream } from '../helpers/sse.js'
 
-// A request may take 30 s.
+// A request may take 30 s before it is cut.
 t.setTimeout(90_000)
 
 const SECRET = 'a secret of at least thirty-two characters'
@@ -28,7 +28,7 @@ t.test('publishes over the rate are answered 429 with Retry-After; each publishe
     post(`${url}/v1/rooms/hub/events`, '{"type":"a"}', { ...JSON_TYPE, authorization: `Bearer ${credential}` })
   const user = await signWithSecret(SECRET, { sub: '42', tidings: { publish: ['hub'] } })
   for (const credential of ['key-one-0123456789', 'key-two-0123456789', user]) {
-    // More at once than three windows let through, whenever they begin.
+    // More requests at once than three windows let through, whenever these begin.
     const answers = await Promise.all(Array.from({ length: 15 }, () => publish(credential)))
     t.ok(
       answers.some(({ status }) => status === 202),
@@ -109,7 +109,7 @@ t.test('clients that send their headers or their body drop by drop are cut; an o
     slowly('GET /v1/stream?user=1 HTTP/1.1\r\nHost: localhost\r\n', 'X: 1\r\n'),
     slowly(body, ' '),
   ])
-  // Without a status, because EventSource never comes back from one.
+  // No error status, because EventSource would never come back after one.
   t.equal(headers.answer, '')
   t.ok(headers.ms > 9_000 && headers.ms < 16_000, `headers: ${headers.ms} ms`)
   t.equal(bodies.answer, '')

@@ -6,7 +6,7 @@ import { exchange } from '../helpers/exchange.js'
 import { http2Request, openSession } from '../helpers/http2.js'
 import { authority, startSecure } from '../helpers/secure-gateway.js'
 
-// Without credentials everybody is whoever they say: so only this machine is served, however a request gets here.
+// Without credentials the gateway believes every user id. So it serves only clients on this machine, whichever way a request takes.
 
 const HOSTS_HERE = [
   'localhost',
@@ -52,7 +52,7 @@ const MARKS = [
 
 const PUBLISH = 'Content-Type: application/json\r\nContent-Length: 12\r\nConnection: close\r\n\r\n{"type":"a"}'
 
-/** The answers to a publish, a stream and a ticket that are asked for with these header lines. */
+/** Returns the answers to a publish, a stream and a ticket request with these header lines. */
 async function ask(t: Test, url: string, lines: string[], version = '1.1') {
   const head = (line: string) => `${[`${line} HTTP/${version}`, ...lines].join('\r\n')}\r\n`
   return [
@@ -99,7 +99,7 @@ for (const [name, start] of Object.entries(APPLICATIONS)) {
         t.match(answer, named, mark)
       }
     }
-    // As nginx passes on what comes from the world, if nobody tells it otherwise.
+    // nginx forwards requests of the world like this by default.
     for (const lines of [['Host: 127.0.0.1:3000'], []]) {
       for (const answer of await ask(t, url, [...lines, 'Connection: close'], '1.0')) {
         t.match(answer, /^HTTP\/1\.[01] 403 .*TIDINGS_OPEN_TO_LOOPBACK.*HTTP\/1\.0/s, lines.join())

@@ -111,7 +111,7 @@ t.test('a normal application never meets the defaults: 2,000 events a second, 1,
   const { batch, url } = await start(t)
   const startedAt = performance.now()
   for (let n = 0; n < 60; n++) {
-    // 100 events each 50 ms, as its timer would have it.
+    // 100 events every 50 ms, like an application's timer.
     await waitUntil(startedAt + n * 50)
     const { status } = await batch(NARROW, 100, i => `session:${(n * 100 + i) % 1_000}`)
     if (status !== 202) t.fail(`batch ${n} was answered ${status}`)

@@ -69,7 +69,7 @@ t.test('the longest room, user, type and key are taken, percent-encoded or not',
 })
 
 const EVENT = '{"type":"x"}'
-/** What is wrong, the request, and the answer: path, body, headers, status, code, part of the message. */
+/** One bad request per row: the mistake, path, body, and the answer's status, code and part of its message; last the content type. */
 const REFUSED: [what: string, path: string, body: string, status: number, code: string, says: RegExp, type?: object][] =
   [
     ['no JSON', '/v1/broadcast', '{"type": x}', 400, 'INVALID_BODY', /the body: it is not valid JSON/],

@@ -6,12 +6,12 @@ import { waitFor } from '../helpers/deadline.js'
 import { openStream } from '../helpers/sse.js'
 
 t.test('a flood of sockets without a request evicts itself: readers and publishers get through', async t => {
-  // 1,000 and a tenth of these may wait.
+  // 1,000 sockets and a tenth of `maxConnections` may wait.
   const { url } = await startApp(t, { maxConnections: 10, heartbeatMs: 1_000 })
   const before = await openStream(t, `${url}/v1/stream?user=1`)
   await before.next('stream.open')
   const flood: Socket[] = []
-  // A hundred at once: what overflows the listen queue is there for its peer, but not for the server yet.
+  // A hundred at a time: a socket that overflows the listen queue is open for its peer, but not yet for the server.
   while (flood.length < 1_100) {
     const some = Array.from({ length: 100 }, () => connect(Number(new URL(url).port), '127.0.0.1'))
     for (const socket of some) {

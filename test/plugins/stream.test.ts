@@ -4,7 +4,7 @@ import { post, startApp } from '../helpers/app.js'
 import { waitFor } from '../helpers/deadline.js'
 import { openStream } from '../helpers/sse.js'
 
-/** Sends bytes as they are, and resolves with what came back until the server ended it or `until` stood in it. */
+/** Sends bytes as they are. Resolves with the answer once it holds `until`, or the server has ended the connection. */
 function exchange(t: Test, url: string, request: string, until?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(Number(new URL(url).port), '127.0.0.1')

@@ -11,7 +11,7 @@ t.test('before Redis was heard of it is not known what time it is there', async 
 })
 
 t.test('the clock of Redis goes on between answers, and is never ahead of it', async t => {
-  // Redis is at 1,000,000 when the monotonic clock is at 0; answers take 8 ms one way and 2 ms the other.
+  // Redis' clock is at 1,000,000 when the monotonic clock is at 0. Requests take 8 ms, answers 2 ms.
   let monotonic = 0
   const redis = () => Math.floor(1_000_000 + monotonic)
   const clock = new RedisClock(() => monotonic)

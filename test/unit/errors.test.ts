@@ -18,7 +18,7 @@ const WHOLE = `
 export const TooLong = createError('TIDINGS_TOO_LONG', 'it is too long', 413)
 `
 
-/** What the script says of a source. */
+/** The script's complaints about a source. */
 async function problemsOf(source: string): Promise<string> {
   const { readErrors } = await import(SCRIPT.href)
   try {
@@ -76,4 +76,9 @@ t.test('an error without its facts is refused, and told what it lacks', async t 
   )
   const twin = WHOLE.replace('TooLong', 'FarTooLong').replace('@retry never', '@retry same key')
   t.match(await problemsOf(WHOLE + twin), 'FarTooLong and TooLong share a code but not their retry')
+})
+
+t.test('a value in a message is short and has no control characters', async t => {
+  t.equal(mistakes.shown('a\n"b"'), 'a\\n\\"b\\"')
+  t.equal(mistakes.shown('x'.repeat(99)), `${'x'.repeat(80)}...`)
 })

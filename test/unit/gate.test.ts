@@ -19,7 +19,7 @@ t.test('no more tasks run at once than the gate lets, all run in order, and a fa
     t.ok(started.length - done <= 2, `${started.length - done} run`)
     finish[done]!()
     await results[done]!.catch(() => {})
-    // The next in line starts behind the end of this one.
+    // The next task starts after the end of this one.
     await new Promise(resolve => setImmediate(resolve))
   }
   t.same(started, [0, 1, 2, 3, 4])

@@ -2,7 +2,7 @@
 import http from 'node:http'
 
 /**
- * Who follows what, as a hand-written server keeps it: room name -> clients.
+ * The followers of each room, as a hand-written server keeps them: room name -> clients.
  * @template Client
  */
 export class Rooms {

@@ -18,13 +18,13 @@ const io = new Server(server, redisAdapter())
 
 io.on('connection', socket => {
   socket.join(roomsOf(new URL(socket.request.url ?? '/', 'http://localhost')).slice(1))
-  // Its own documentation's advice on memory: the first request is not needed any more.
+  // socket.io's documentation advises this to save memory: the first request is no longer needed.
   Reflect.set(socket.conn, 'request', null)
 })
 
 listen(server)
 
-/** With REDIS_URL the Redis adapter, otherwise the one in memory. */
+/** With REDIS_URL socket.io's Redis adapter, otherwise the one in memory. */
 function redisAdapter() {
   if (process.env.REDIS_URL === undefined) return {}
   const publisher = new Redis(process.env.REDIS_URL)

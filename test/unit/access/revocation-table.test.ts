@@ -9,7 +9,7 @@ t.test('a user is 16 hex digits of the SHA-256 of the id', async t => {
 })
 
 t.test('the table is a map from users to their last revocation, and its digest says what is in it', async t => {
-  // Few keys, of which many share a slot, and few times, so that everything meets everything.
+  // Few keys, many of which share a slot, and few times: so collisions of all kinds come up.
   const key = fc.record({
     high: fc.integer({ min: 0, max: 3 }),
     low: fc.constantFrom(0, 1, 1_024, 2_048, 4_294_967_295),
@@ -64,7 +64,7 @@ t.test('what was not seen elsewhere is told, also while the table grows', async 
     users.sort((a, b) => a - b),
     Array.from({ length: 50 }, (_, n) => 601 + 2 * n),
   )
-  // Here it is later than there.
+  // The table has a later time than the other side.
   table.set(2, 2, 10_000)
   table.set(2, 2, 2, table.beginPass())
   t.same([...table.unseen(10_000, 2)], [['0000000200000002', 10_000]])

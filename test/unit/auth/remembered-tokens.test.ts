@@ -6,7 +6,7 @@ const viewer = (follow: string[]) => ({ ...createViewer({ userId: '42' }), follo
 
 t.test('tokens that list much are remembered as far as 16 MiB reach, the newest of them', async t => {
   const tokens = new RememberedTokens()
-  // What `{sub}` makes of 8,192 characters of token.
+  // A token of 8,192 characters can expand to this much through `{sub}`.
   for (let n = 0; n < 1_000; n++)
     tokens.remember(`${n}`, viewer(Array.from({ length: 700 }, () => 'x'.repeat(195))), 100)
   t.ok(tokens.size > 90 && tokens.size < 110, `${tokens.size} of them`)

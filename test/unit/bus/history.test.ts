@@ -7,7 +7,7 @@ import { eventAt } from '../../helpers/scripted-bus.js'
 const make = (more: Partial<ConstructorParameters<typeof History>[0]> = {}, seq = 0) =>
   new History({ historySize: 100, historyTtlMs: 1_000, limitBytes: 1e9, now: () => 0, ...more }, { epoch: 'k', seq })
 const LARGE = { data: `"${'x'.repeat(200)}"` }
-/** What the history says of one room behind `seq`. */
+/** Reads one room of the history after `seq`. */
 const look = (history: History, room: string, seq: number) => {
   const isWhole = history.lostOf([room], seq).length === 0
   return { events: history.after([room], seq, Number.POSITIVE_INFINITY).events, isWhole }

@@ -29,7 +29,7 @@ t.test('with any keys in any rooms at any time, what is kept is what the rule sa
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80 }), steps => {
       const keys = new Keys(LIMIT)
-      // The same rule, said plainly: oldest first, with the number of keys counted anew each time.
+      // A model of the same rule, simple and slow: it counts the keys anew each time and drops the oldest first.
       let kept: { room: string; key: string; at: number }[] = []
       let now = 0
       for (const each of steps) {
@@ -44,7 +44,7 @@ t.test('with any keys in any rooms at any time, what is kept is what the rule sa
         if (kept.length > LIMIT) {
           const countOf = (name: string) => kept.filter(one => one.room === name).length
           const most = Math.max(...kept.map(one => countOf(one.room)))
-          // Of several with as many, which one is not part of the rule: whichever it was.
+          // When several rooms have the most keys, the rule does not say which one loses: accept any.
           const isGone = (one: (typeof kept)[number]) => keys.find(one.room, one.key, now) === undefined
           const gone = kept.filter(isGone)
           if (gone.length !== 1 || countOf(gone[0]!.room) !== most) return false

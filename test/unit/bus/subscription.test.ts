@@ -13,7 +13,7 @@ const message = (seq: number, data: string[], epoch = 'k') =>
   )
 const beacon = (seq: number, epoch = 'k') => Buffer.from(`B\n${epoch}\n${seq}\nmark 1`)
 
-/** A subscription to a server that the test plays. */
+/** Makes a subscription to a server that the test plays. */
 function subscribe(follows = ['room'], followed: () => Iterable<string> = () => follows) {
   const told: string[] = []
   const server = {
@@ -22,7 +22,7 @@ function subscribe(follows = ['room'], followed: () => Iterable<string> = () => 
     lost: [] as string[],
     asked: 0,
     rooms: new Set(follows),
-    /** What events are handed to is broken. */
+    /** True makes the receiver of events throw. */
     isBroken: false,
   }
   const moved = async (from: Cursor | null): Promise<Moved> => {
@@ -45,7 +45,7 @@ function subscribe(follows = ['room'], followed: () => Iterable<string> = () => 
   })
   const troubles: unknown[] = []
   const subscription = new Subscription({
-    // Safe: all of a reader that a subscription uses.
+    // Safe: a subscription uses no other member of a reader.
     reader: { moved, replay } as unknown as RedisReader,
     subscriber: {
       onEvents: events => {
@@ -181,7 +181,7 @@ t.test(
     for (let moment = 0; moment < 40; moment++) {
       const follows = ['room']
       let toldTo: number | null = null
-      // Once the rooms were asked for, the reader comes so many steps later.
+      // The reader comes this many steps after the rooms were asked for.
       const come = async () => {
         for (let i = 0; i < moment; i++) await null
         toldTo = setup.subscription.position!.seq

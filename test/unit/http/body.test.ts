@@ -62,7 +62,7 @@ t.test('blank lines are skipped and counted', async t => {
 
 const MIB = 1_048_576
 const EVENT = '{"to":"a","type":"t"}'
-/** As many times as it fits into the longest body. */
+/** Repeats the text as often as it fits into the longest body. */
 const fill = (text: string, bytes = 8 * MIB) => text.repeat(Math.floor(bytes / text.length))
 
 t.test('what a batch has too much of is refused by name, and nothing of it was published', async t => {
@@ -118,10 +118,10 @@ t.test('the largest batches, several at once, never keep other requests waiting 
     'white space': [`[${fill(' ')}]`, false],
     'no end': [`["${fill('\\\\')}`, false],
   }
-  /** The longest that four of them at once kept everything else waiting, in ms. */
+  /** Reads four such bodies at once, and returns the longest time that everything else had to wait, in ms. */
   const holdOf = async (name: string, body: string, isNdjson: boolean) => {
     let [last, longest, isOver] = [performance.now(), 0, false]
-    // Whatever else the process does is done between two turns.
+    // The process does all its other work between two turns of the event loop.
     const turn = () => {
       longest = Math.max(longest, performance.now() - last)
       last = performance.now()
@@ -137,7 +137,7 @@ t.test('the largest batches, several at once, never keep other requests waiting 
   }
   for (const [name, [body, isNdjson]] of Object.entries(shapes)) {
     const holds: number[] = []
-    // On a machine that is busy with something else anything may take that long, but not each time.
+    // On a busy machine one try may take too long, but not every try.
     while (holds.length < 5 && !holds.some(ms => ms < 250)) holds.push(await holdOf(name, body, isNdjson))
     t.ok(Math.min(...holds) < 250, `${name}: ${holds.map(ms => ms.toFixed(0))} ms`)
   }

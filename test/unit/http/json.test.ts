@@ -5,7 +5,7 @@ import { itemsOf, rawMember } from '../../../src/http/json.js'
 const rawItems = (text: string, maxLength = text.length) =>
   [...itemsOf(text, maxLength)].map(({ start, end }) => text.slice(start, end))
 
-// JSON text with white space where it may stand, and escapes where there need be none.
+// JSON text with optional white space and needless escapes.
 const space = fc.string({ unit: fc.constantFrom(' ', '\n', '\r', '\t'), maxLength: 2 })
 const text = fc.string({
   unit: fc.constantFrom('a', '"', '\\', '{', '}', '[', ']', ',', ':', '\n', '\u2028', '😀', '\ud800'),
@@ -93,7 +93,7 @@ t.test('what JSON.parse and print would change stays as it was sent', async t =>
   t.same(rawItems(`[${data}, ${data} ]`), [data, data])
 })
 
-// Text that is nearly JSON: where a reader that only counts brackets goes wrong.
+// Text that is nearly JSON: a reader that only counts brackets would get it wrong.
 const nearly = fc
   .array(
     fc.oneof(

@@ -17,7 +17,7 @@ interface Options {
   handler?: (request: IncomingMessage, answer: ServerResponse) => void
 }
 
-/** A watched server on a clock of the test's own: only `at()` sweeps with effect. */
+/** Starts a watched server on the test's own clock, which only `at()` moves: no other sweep has an effect. */
 async function start(t: Test, options: Options = {}) {
   const { limits = {}, isSecure = false, handler = (_, answer) => answer.end('ok') } = options
   let now = 0
@@ -180,7 +180,7 @@ t.test(
     answers[2]!.write('third')
     await waitFor(() => text.includes('third'), 5_000, 'the answers')
     reader.write(GET)
-    // Behind it on another socket, so the one before was read.
+    // This request comes after it on another socket, so its answer shows that the first bytes were read.
     await open(GET)
     await waitFor(() => answers.length === 4, 5_000, 'the request of another socket')
     answers[2]!.end()

@@ -77,13 +77,13 @@ t.test('a URL that is none is refused by what is wrong with it, and never quoted
     ['redis+sentinel://u:s3cret@a,b', /must end with the primary's name/],
     ['redis+cluster://u:s3cret@a/1', /no database but 0/],
     ['redis://u:%zz-s3cret@h', /must be percent-encoded/],
-    // What is not encoded is cut at the wrong place: the rest of the password must not come back as a host.
+    // An unencoded character cuts the URL in the wrong place: the rest of the password must not be quoted as a host.
     ['redis://u:more@s3cret@h', /must be percent-encoded/],
     ['redis://u:a/s3cret@h', /must be percent-encoded/],
     ['redis://u:s3cret/a@h', /must be percent-encoded/],
     ['redis://u:s3cret?a@h', /must be percent-encoded/],
     ['redis://u:#s3cret/x@h', /must be percent-encoded/],
-    // Without any host.
+    // No host at all.
     ['redis://:s3cret', /host 1 must be host or host:port/],
     ['redis://u:s3cret', /host 1 must be host or host:port/],
   ]

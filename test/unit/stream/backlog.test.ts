@@ -28,7 +28,7 @@ t.test('small frames take about the memory that they count, large ones none of t
   const large = Buffer.alloc(50_000)
   let small = 0
   for (let n = 0; n < 20_000; n++) {
-    // A slice of a pool that it would keep alive.
+    // A small Buffer is a slice of Node's pool, and would keep the whole pool alive.
     const frame = Buffer.from(`data: ${n}\n\n`)
     small += frame.length
     backlog.push(frame)

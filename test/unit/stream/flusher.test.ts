@@ -10,7 +10,7 @@ const LARGE = 256
 
 const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 
-/** A hub with one reader of `small` and many of `large`; its clock goes on by `workMs` with each look at it. */
+/** A hub with one reader of `small` and many of `large`. Each reading of its clock moves the clock by `workMs`. */
 function setUp(t: Test) {
   mock.timers.enable({ apis: ['setTimeout'] })
   t.teardown(() => mock.timers.reset())
@@ -34,7 +34,7 @@ function setUp(t: Test) {
     hub.deliver(eventAt(++seq, room))
     flusher.schedule()
   }
-  /** A large flush that takes this long; from then on the clock stands. */
+  /** Runs a large flush that takes this long; after it the clock stands still. */
   const flushLarge = async (ms: number) => {
     clock.workMs = ms
     publish('large')

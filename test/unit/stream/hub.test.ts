@@ -45,7 +45,7 @@ t.test("a tick's frames leave in one write, and readers of the same frames share
     const { output } = connect(hub, ['a'])
     const own: Buffer[] = []
     written.push(own)
-    output.write = ((bytes: Buffer) => own.push(bytes) > 0) as typeof output.write // takes only what the hub writes
+    output.write = ((bytes: Buffer) => own.push(bytes) > 0) as typeof output.write // the hub writes only Buffers
   }
   hub.deliver(eventAt(1, 'a'))
   hub.deliver(eventAt(2, 'a'))

@@ -65,12 +65,12 @@ t.test('held events of an epoch that ended are dropped', async t => {
   t.ok(recovery.hold(eventAt(7, 'room', { cursor: at(7, 'n') })))
 })
 
-// What an event of these counts in a page.
+// The bytes that each of these events counts in a page.
 const EVENT_BYTES = 110
 
 /**
- * A bus with two rooms and a replica that hears of each event some steps later. A reader follows one room and resumes at
- * `from`; between the steps of its recovery anything may be published, heard or trimmed.
+ * A model: a bus with two rooms, and a replica that hears of each event some steps later. A reader follows one room and resumes at
+ * `from`. Between the steps of its recovery events may be published, heard or trimmed.
  */
 const steps = fc.array(
   fc.oneof(

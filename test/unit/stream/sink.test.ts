@@ -7,7 +7,7 @@ import { sinkOf } from '../../../src/stream/socket-sink.js'
 import { waitFor } from '../../helpers/deadline.js'
 import { collectGarbage } from '../../helpers/garbage.js'
 
-// More than the kernel takes on both sides of a loopback connection.
+// More than the kernel buffers on both sides of a loopback connection.
 const FRAMES = 400
 const FRAME_BYTES = 65_536
 
@@ -17,7 +17,7 @@ interface Link {
   readonly peer: Socket
 }
 
-/** Both ends of a connection; the peer reads only when it is told to. */
+/** Opens a connection and gives both ends; the peer reads only when told to. */
 async function link(t: Test, wrap: (socket: Socket) => Duplex): Promise<Link> {
   const server = createServer()
   t.teardown(() => server.close())
@@ -35,7 +35,7 @@ async function link(t: Test, wrap: (socket: Socket) => Duplex): Promise<Link> {
   return { sink: sinkOf(wrap(socket), 16_384), socket, peer }
 }
 
-// Frame n is its number, over and over: a hole, a repetition and a swap all show.
+// Frame n repeats its number, so that a hole, a repetition and a swap all show.
 const frame = (n: number) => Buffer.alloc(FRAME_BYTES, `${String(n).padStart(7, '0')}\n`)
 
 function stuff(sink: Sink): void {
@@ -49,12 +49,12 @@ async function readAll(peer: Socket): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** Resolves also after an error, which here is how a link ends. */
+/** Resolves when the socket has closed. An error is a regular end of a link here. */
 async function closed(socket: Socket): Promise<void> {
   if (!socket.closed) await new Promise<void>(resolve => socket.once('close', () => resolve()))
 }
 
-/** A stream that is no socket: what TLS and HTTP/2 are to a sink. */
+/** Wraps a socket in a plain stream: a sink sees TLS and HTTP/2 connections like that. */
 function disguised(socket: Socket): Duplex {
   const stream = new Duplex({
     autoDestroy: true,

@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
-// From dist/test/unit, where this runs.
+// This runs in dist/test/scripts.
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
 interface Entry {
@@ -94,14 +94,14 @@ function copyTree(tree: string): string {
   return tree
 }
 
-// As npm leaves it behind.
+// Writes node_modules as npm leaves it behind.
 function install(tree: string, isPresent: (entry: [string, Entry]) => boolean): void {
   mkdirSync(join(tree, 'node_modules'))
   const packages = Object.fromEntries(Object.entries(locked).filter(isPresent))
   writeFileSync(join(tree, 'node_modules', '.package-lock.json'), JSON.stringify({ packages }))
 }
 
-/** Starts a tree with an npm that only notes what it was asked for, one line each, and then does this. */
+/** Runs `npm start`'s script in a tree with a fake npm, which logs each call as a line and then runs this shell text. */
 function start(tree: string, npm: string) {
   const bin = join(tree, 'bin')
   mkdirSync(bin)

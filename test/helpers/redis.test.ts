@@ -1,7 +1,7 @@
 import t from 'tap'
-import { startRedis } from '../../helpers/redis.js'
-import { Scope } from '../../helpers/scope.js'
-import { startSentinel } from '../../helpers/sentinel.js'
+import { startRedis } from './redis.js'
+import { Scope } from './scope.js'
+import { startSentinel } from './sentinel.js'
 
 t.test('a Redis can be restarted empty on its port, frozen and thawed', async t => {
   const redis = await startRedis(t)

@@ -1,9 +1,9 @@
 import type { AddressInfo } from 'node:net'
 import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { waitFor } from '../../helpers/deadline.js'
-import { ResumingReader } from '../../helpers/resuming-reader.js'
-import { openStream } from '../../helpers/sse.js'
+import { waitFor } from './deadline.js'
+import { ResumingReader } from './resuming-reader.js'
+import { openStream } from './sse.js'
 
 const HEAD = 'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n'
 

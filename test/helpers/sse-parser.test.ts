@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type SseBlock, type SseEvent, SseParser } from '../../helpers/sse-parser.js'
+import { type SseBlock, type SseEvent, SseParser } from './sse-parser.js'
 
 const cases: { name: string; text: string; events: SseEvent[]; lastEventId?: string }[] = [
   {
