@@ -67,7 +67,7 @@ export type ProbeGroup = 'health' | 'metrics'
 const ROUTE_GROUPS: readonly string[] = ['stream', 'publish', 'access'] satisfies RouteGroup[]
 const PROBE_GROUPS: readonly string[] = ['health', 'metrics'] satisfies ProbeGroup[]
 
-/** Options of the plugin: the configuration by its property names, and what only an application can give. */
+/** Options of the plugin: the configuration by its property names, and hooks that only an application can give. */
 export interface TidingsOptions extends Partial<Config>, AuthHooks {
   /** Put before every route: `/sse` makes `/sse/v1/stream`. */
   readonly prefix?: string

@@ -2,13 +2,13 @@
 export interface Clock {
   /** Ms since 1970, whole. */
   now(): number
-  /** The latest time that was read here, in ms since 1970: a clock that was set back a little is behind it. */
+  /** The latest time that was read here, in ms since 1970. After the clock was set back a little, `now` is behind it. */
   readonly latest: number
   /** False while `now` can only guess. */
   readonly isSet: boolean
 }
 
-/** A clock set back further than this is not made up for: a clock that was set ahead by a year can be put right again. */
+/** A step back by more than this is taken as it is, so that a clock that was set ahead by a year can be put right again. */
 export const MAX_STEP_BACK_MS = 300_000
 
 /** The process' own clock, for a gateway of a single process. */
@@ -37,13 +37,13 @@ export class ProcessClock implements Clock {
 const DRIFT = 5e-4
 
 /**
- * The clock of Redis as this replica knows it, so that all replicas share one whatever their own clocks say. Each answer of Redis
- * that holds its time sets it; between them the monotonic clock goes on, which nobody can set.
+ * The clock of Redis as this replica knows it, so that all replicas share one clock. Each answer of Redis that holds its time sets it;
+ * between two answers the monotonic clock goes on, which nobody can set.
  *
- *   unset  no answer came so far: `now` is the process' clock, and nothing that depends on it may be decided
- *   set    `now` is never ahead of Redis, and behind it by the way of the fastest answer; less exact while Redis is away
+ *   unset  no answer came so far: `now` is the process' clock, and nothing may be decided by it
+ *   set    `now` is behind the clock of Redis by at most the time of the fastest answer, and less exact while Redis is away
  *
- * Never ahead, because a token that counts as made in the past must have been made before any revocation that follows.
+ * It is never ahead of Redis: otherwise a token could count as made after a revocation that in truth followed it.
  */
 export class RedisClock implements Clock {
   readonly #monotonic: () => number
@@ -78,7 +78,7 @@ export class RedisClock implements Clock {
     if (!Number.isFinite(time)) return
     const monotonic = this.#monotonic()
     const least = time - monotonic
-    // One that was set back shows by answering less than it can have been when it was asked.
+    // A clock of Redis that was set back shows by an answer below the least time it can have had when it was asked.
     const known = this.isSet ? this.#offsetAt(monotonic) : Number.NEGATIVE_INFINITY
     const isPossible = known <= time + 1 - sentAt
     if (this.isSet) this.now()

@@ -23,8 +23,8 @@ export function parseCursor(text: string): Cursor | null {
 }
 
 /**
- * True when `a` lies behind `b`. Positions of different epochs have no order of their own: a bus delivers epochs one
- * after the other, so what comes with another epoch is always later than what was seen before.
+ * True when `a` lies behind `b`. A bus delivers epochs one after the other, so a position of another epoch is always later than one that was
+ * seen before.
  */
 export function isAfter(a: Cursor, b: Cursor): boolean {
   return a.epoch !== b.epoch || a.seq > b.seq

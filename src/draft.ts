@@ -14,7 +14,7 @@ const BAD_IN_TYPE =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: refusing them is the point
   /[\u0000-\u001f\u007f-\u009f\u2028\u2029]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/
 
-/** What a publisher sends: `data` is any JSON value, or a string that arrives as its lines. */
+/** The body of a publish: `data` is any JSON value, or a string that arrives as its lines. */
 export const EventBodySchema = Type.Object(
   {
     type: Type.String({
@@ -28,7 +28,7 @@ export const EventBodySchema = Type.Object(
       }),
     ),
     ephemeral: Type.Optional(
-      Type.Boolean({ description: 'Takes no history and is the first to be dropped for a reader that is behind.' }),
+      Type.Boolean({ description: 'Not kept in history, and the first to be dropped for a reader that is behind.' }),
     ),
     key: Type.Optional(
       Type.String({

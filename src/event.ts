@@ -1,11 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { Cursor } from './cursor.js'
 
-/** What the publisher learns: where the event stands in the bus's order. */
+/** The answer to a publish: where the event stands in the bus's order. */
 export const PublishedSchema = Type.Object({
   id: Type.String({ description: 'The event id that streams will carry.', examples: ['k3f9a1c2-7'] }),
   room: Type.String({ examples: ['user:42'] }),
-  at: Type.Integer({ description: "When the bus took it, in ms since the epoch, by the bus's clock." }),
+  at: Type.Integer({ description: "When the bus accepted the event, in ms since 1970, by the bus's clock." }),
   duplicate: Type.Optional(
     Type.Boolean({ description: 'True when the key was used before; this is the first answer.' }),
   ),

@@ -1,6 +1,6 @@
 /**
- * Lets at most `limit` tasks run at once; others wait in the order they came. When thousands of readers come back in one
- * moment, their reads must not fill the connection that publishes share with them.
+ * Lets at most `limit` tasks run at once; others wait in the order they came. After a thundering herd of readers, their reads must not
+ * fill the connection that publishes share with them.
  */
 export class Gate {
   readonly #limit: number
@@ -11,7 +11,7 @@ export class Gate {
     this.#limit = limit
   }
 
-  /** What `task` resolves to, once it was its turn. */
+  /** Runs `task` when it is its turn, and resolves with its result. */
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#limit) await new Promise<void>(resolve => this.#waiting.push(resolve))
     else this.#running++

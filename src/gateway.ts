@@ -35,21 +35,21 @@ export interface GatewayOptions {
   readonly queueLimitBytes: number
 }
 
-/** Who wants a stream, and what for. */
+/** A viewer's wish for a stream. */
 export interface AttachRequest {
   readonly userId: string
-  /** Rooms asked for; the user's own and `*` are added. Checked before. */
+  /** Rooms asked for, checked before. The user's own room and `*` are added. */
   readonly rooms: readonly string[]
   readonly envelope: boolean
   /** Last position seen; `null` on a first visit; `'unknown'` for an id that is no cursor. */
   readonly after: Cursor | 'unknown' | null
   /** Takes the bytes; response headers were sent. */
   readonly output: Writable
-  /** Chosen by the caller where something must know it before; made up when left out. */
+  /** The connection's id, if the caller must know it before; a fresh one when left out. */
   readonly id?: string
   /** When the viewer's credential ends, in ms since 1970; never when left out. */
   readonly expiresAt?: number | null
-  /** When it was made, in ms since 1970; left out when that cannot be told. */
+  /** When the credential was made, in ms since 1970; unknown when left out. */
   readonly issuedAt?: number | null
 }
 
@@ -121,7 +121,7 @@ export class Gateway implements Publisher {
     return this.#hub.connections
   }
 
-  /** How many rooms somebody here follows. */
+  /** How many rooms connections of this replica follow. */
   get roomCount(): number {
     return this.#hub.roomCount
   }
@@ -153,7 +153,7 @@ export class Gateway implements Publisher {
     return this.#state === 'serving' && !this.leaving.aborted
   }
 
-  /** Aborted as soon as a shutdown is announced, or begins. */
+  /** Aborts as soon as a shutdown is announced or begins. */
   get leaving(): AbortSignal {
     return this.#leaving.signal
   }
@@ -174,7 +174,7 @@ export class Gateway implements Publisher {
     const retiresAt = now() + lifetimeMs(connectionMaxAgeMs)
     const made = { id, userId, rooms, envelope, output, queueLimitBytes, expiresAt, issuedAt, retiresAt, now }
     const connection = new Connection(made)
-    // Left while it was checked: its 'close' will not come any more, so nothing may hold it.
+    // The reader left while the request was checked. 'close' came already, so nothing may hold the connection.
     if (output.destroyed) {
       connection.markClosed()
       return connection
@@ -211,7 +211,7 @@ export class Gateway implements Publisher {
   disconnect(connection: Connection, reason: CloseReason, retryMs = retryDelayMs(reason)): void {
     if (connection.isEnded) return
     this.#hub.flushOne(connection)
-    // Writing pending frames may have found the reader too slow, which ended it.
+    // Writing the pending frames may have ended it as slow.
     if (connection.isEnded) return
     connection.close(reason, retryMs)
     this.#hub.remove(connection)
@@ -272,7 +272,7 @@ export class Gateway implements Publisher {
       try {
         this.#hub.deliver(event)
       } catch {
-        // None of our doors accepts this; another writer put it into Redis. The error may quote data, which belongs in no log.
+        // None of our doors accepts such an event; another writer put it into Redis. The error may quote data, which belongs in no log.
         this.#options.log.error({ room: event.room, id: formatCursor(event.cursor) }, 'an event cannot be sent')
         this.#onGap([event.room], 'history')
       }

@@ -6,7 +6,7 @@ export interface Log {
   error(fields: object, message: string): void
 }
 
-/** Makes a function that is true for each key at most once in `ms`: for lines that would repeat for as long as trouble lasts. */
+/** Makes a function that is true for each key at most once in `ms`, so that lasting trouble does not repeat its line without end. */
 export function atMostEvery(ms: number): (key: string) => boolean {
   const lastAt = new Map<string, number>()
   return key => {

@@ -3,7 +3,7 @@ import { BatchTooLarge, InvalidItem } from './errors.js'
 import type { Published } from './event.js'
 import { EVERYONE, userRoom } from './room.js'
 
-/** An event as JavaScript code publishes it; `data` is anything JSON can express. */
+/** An event as JavaScript code publishes it; `data` is any value that JSON can express. */
 export interface EventInput {
   readonly type: string
   readonly data?: unknown
@@ -22,7 +22,7 @@ export interface AddressedInput extends EventInput {
  * @throws BusUnavailable, BusUncertain, Closed  as `Bus.publish`
  */
 export interface Publisher {
-  /** Publishes to one user: all their connections, on every replica. */
+  /** Publishes to all streams of one user, on every replica. */
   emit(userId: string, event: EventInput): Promise<Published>
   /** Publishes to everyone. */
   broadcast(event: EventInput): Promise<Published>
@@ -59,7 +59,7 @@ export function checkBatchSize(items: number): void {
 
 /**
  * Makes one item of a batch.
- * @throws InvalidItem  for what `make` throws: with its place, and that nothing was published
+ * @throws InvalidItem  `make` threw: says its place, its reason, and that nothing was published
  */
 export function itemOf<T>(place: string, make: (place: string) => T): T {
   try {

@@ -1,17 +1,18 @@
-// From this size on Node gives a Buffer memory of its own; below it, a few bytes that wait would keep 8 KiB of others' alive.
+// From this size on, Node gives a Buffer memory of its own. Smaller ones share a pool of 8 KiB, and one waiting frame would keep all of
+// it alive.
 const LARGE_BYTES = 4_096
 const MIN_BLOCK_BYTES = 1_024
 const MAX_BLOCK_BYTES = 65_536
 
 /**
- * Frames that wait for a peer, in order. Large ones stay as they are, shared with other readers. Small ones are copied side by
- * side into blocks, so that what waits takes about as many bytes as it counts, however small its frames are.
+ * Frames that wait for a peer, in order. Large frames are kept as they are and shared with other readers. Small frames are copied side
+ * by side into blocks. So the memory of a backlog is about the sum of its bytes, however small its frames are.
  */
 export class Backlog {
   /** Bytes that wait. */
   byteLength = 0
   #runs: Buffer[] = []
-  // Small frames are copied into this; those behind `#start` are not in `#runs` yet.
+  // Small frames are copied into this block. The bytes behind `#start` are not in `#runs` yet.
   #block: Buffer = Buffer.alloc(0)
   #start = 0
   #used = 0
@@ -37,7 +38,7 @@ export class Backlog {
     return runs
   }
 
-  // Twice as large as the one before it, within limits: what stays unused is never much beside the rest.
+  // Twice as large as the block before it, within limits, so that the unused end of a block is small beside the backlog.
   #openBlock(atLeast: number): void {
     this.#endRun()
     const size = Math.min(MAX_BLOCK_BYTES, Math.max(MIN_BLOCK_BYTES, 2 * this.#block.length))

@@ -8,7 +8,7 @@ import type { Recovery } from './recovery.js'
 import type { Sink } from './sink.js'
 import { sinkOf } from './socket-sink.js'
 
-// What a reader may have waiting before it counts as backed up: so much that the next page of a backlog still fits in behind it.
+// High-water mark: with more bytes waiting, a reader counts as backed up. Low enough that the next page of a backlog still fits behind them.
 const BACKED_UP_BYTES = 16_384
 const BACKED_UP_SHARE = 1 / 8
 
@@ -16,17 +16,17 @@ const BACKED_UP_SHARE = 1 / 8
 export interface ConnectionOptions {
   readonly id: string
   readonly userId: string
-  /** Its user's room, `*` and those it asked for; each once. */
+  /** Its user's room, `*` and the rooms it asked for; each once. */
   readonly rooms: readonly string[]
   /** Data is sent as `{"room","type","at","data"}`. */
   readonly envelope: boolean
   /** The socket (HTTP/1.1) or stream (HTTP/2) that takes the bytes. */
   readonly output: Writable
   readonly queueLimitBytes: number
-  /** When the viewer's credential ends and was made, in ms since 1970; `null` for never, and for unknown. */
+  /** When the viewer's credential ends (`null`: never) and when it was made (`null`: unknown), in ms since 1970. */
   readonly expiresAt: number | null
   readonly issuedAt: number | null
-  /** When it is to end for its age, in ms of the monotonic clock. */
+  /** When its age ends it, in ms of the monotonic clock. */
   readonly retiresAt: number
   /** Ms on a monotonic clock. */
   readonly now: () => number
@@ -125,8 +125,8 @@ export class Connection {
   }
 
   /**
-   * Writes whole frames. Never waits and never throws: `full` means that the queue would pass its limit, and that nothing
-   * of this was written. `at` is the time, in ms of the monotonic clock.
+   * Writes whole frames. Never waits and never throws. `full`: the queue would pass its limit, and nothing was written. `at` is the time, in
+   * ms of the monotonic clock.
    */
   write(frames: Buffer, at = this.#now()): 'sent' | 'full' | 'ended' {
     if (this.isEnded) return 'ended'
@@ -137,7 +137,7 @@ export class Connection {
     return 'sent'
   }
 
-  /** Proves that the link is alive while there is no position to send. */
+  /** A heartbeat without a position: proves that the link is alive. */
   writeComment(): void {
     this.write(COMMENT_FRAME)
   }
@@ -147,7 +147,7 @@ export class Connection {
     if (this.#state !== 'closed') await this.#sink.drained()
   }
 
-  /** Tells the reader why, and when to come back, and ends the stream. What was written before still arrives. Idempotent. */
+  /** Tells the reader why, and when to come back, and ends the stream. Bytes written before still arrive. Idempotent. */
   close(reason: CloseReason, retryMs: number): void {
     if (this.isEnded) return
     this.#endReason = reason
@@ -156,7 +156,7 @@ export class Connection {
     this.#endingSince = this.#now()
   }
 
-  /** True when its last bytes did not leave within `graceMs`: a reader that does not read must not keep memory. */
+  /** True if its last bytes did not leave within `graceMs`. */
   isStuck(graceMs: number): boolean {
     return this.#state === 'ending' && this.#now() - this.#endingSince >= graceMs
   }

@@ -2,12 +2,12 @@ import { GAP_REASONS, type GapReason } from '../event.js'
 import { END_REASONS, type EndReason } from './close-reason.js'
 import type { HubCounts } from './hub.js'
 
-/** What a gateway counts beside its hub. */
+/** Counts of a gateway, beside those of its hub. */
 export interface Counts {
   opened: number
   /** Ended connections by reason. */
   closed: Record<EndReason, number>
-  /** Opened streams by what they were told: a first visit, everything missed follows, something may be lost. */
+  /** Opened streams by what `stream.open` said: a first visit, everything missed follows, something may be lost. */
   resumed: { first: number; whole: number; lost: number }
   /** Events published here; repeated keys are not. */
   published: number

@@ -1,9 +1,9 @@
 const STEP_MS = 50
 
 /**
- * Calls `end`, which takes its item out of `live`, for everything that is in `live` now, spread evenly over `windowMs`, so that
- * readers do not come back in one moment. What came meanwhile ends with the window, or as soon as nothing else is left: items
- * that leave by themselves are not waited for.
+ * Ends every item of `live`, evenly spread over `windowMs`, so that readers do not all come back in one moment (a thundering herd).
+ * `end` must take its item out of `live`. Items that joined meanwhile end with the window. It resolves early once `live` is empty:
+ * items may leave by themselves.
  */
 export async function spread<T>(live: ReadonlySet<T>, windowMs: number, end: (item: T) => void): Promise<void> {
   const items = [...live]
@@ -18,7 +18,7 @@ export async function spread<T>(live: ReadonlySet<T>, windowMs: number, end: (it
   for (const item of [...live]) end(item)
 }
 
-/** Resolves when `live` is empty, or after this time. */
+/** Resolves when `live` is empty, or after `withinMs`. */
 export async function untilEmpty(live: ReadonlySet<unknown>, withinMs: number): Promise<void> {
   const deadline = performance.now() + withinMs
   while (live.size > 0 && performance.now() < deadline) await until(performance.now() + 10)

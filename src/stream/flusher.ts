@@ -3,15 +3,17 @@ import type { Hub } from './hub.js'
 // A flush that writes to fewer connections takes a few milliseconds at most.
 const LARGE = 256
 const MAX_PAUSE_MS = 100
-// Large events to thousands of readers take longer than anybody else should wait: what is read from sockets and answered comes
-// in between.
+// Large events to thousands of readers take longer than other work should wait. Requests are read and answered between two stints.
 const STINT_MS = 50
 
 /**
- * Decides when the hub writes its pending frames. A flush comes at the end of the turn of the event loop: what arrived together leaves in one
- * write a connection. A large one leaves as much time for everything else as the one before it took, so that fan-out takes no
- * more than half of the process, and what arrives meanwhile leaves in the same writes. One that takes long breaks off, and goes
- * on in the next turn.
+ * Decides when the hub writes its pending frames: at the end of the turn of the event loop, so that events which arrived together leave
+ * in one write for each connection. After a large flush the next large one waits for as long as this one took. So fan-out takes at
+ * most half of the process, and events that arrive meanwhile share the next writes. A flush that takes long breaks off and goes on in
+ * the next turn.
+ *
+ *   idle       nothing is scheduled
+ *   scheduled  a flush comes at the end of this turn, when the pause is over, or in the next turn because the last one broke off
  */
 export class Flusher {
   readonly #hub: Hub
@@ -19,7 +21,7 @@ export class Flusher {
   #isScheduled = false
   /** No large flush before this. */
   #pauseEndsAt = 0
-  /** What the parts of a flush have taken that broke off. */
+  /** Time that the parts of a broken-off flush have taken so far. */
   #tookMs = 0
 
   /** `now` is ms of a monotonic clock. */

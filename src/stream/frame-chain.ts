@@ -1,6 +1,6 @@
 /**
  * Frames that are pending for one or more connections, in order. Connections with the same pending frames stand on the same node of
- * a tree, so that their bytes are joined once and shared by all of them.
+ * a tree, so their bytes are joined once and shared.
  */
 export class FrameChain {
   readonly byteLength: number
@@ -15,7 +15,7 @@ export class FrameChain {
     this.byteLength = frame.length + (before === null ? 0 : before.byteLength)
   }
 
-  /** These frames and then `frame`: the same node for everyone who asks for the same frame next. */
+  /** These frames and then `frame`. Callers that append the same frame get the same node. */
   append(frame: Buffer): FrameChain {
     if (this.#next === null || this.#next.#frame !== frame) this.#next = new FrameChain(this, frame)
     return this.#next

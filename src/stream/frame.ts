@@ -4,7 +4,7 @@ import { type ControlEvents, formatControl } from './control.js'
 
 // Pure: events and control events to text/event-stream bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 
-/** A block without meaning that proves the link is alive and moves nothing. */
+/** An empty comment: it proves that the link is alive and moves nothing. */
 export const COMMENT_FRAME = Buffer.from(':\n\n')
 
 const BREAKS = /\r\n|\r|\n/
@@ -14,7 +14,7 @@ const BAD_IN_FIELD = /[\r\n\u0000]/
 /**
  * The bytes of one event: `id`, `event` and a `data` line for each line of the payload. JSON stays as published; a JSON
  * string is shown as the lines of its text. With `envelope`, data is `{"room","type","at","data"}` in one line.
- * @throws TypeError  when id or type could break the frame; the door refuses them before
+ * @throws TypeError  id or type could break the frame; the doors refuse such events before
  */
 export function encodeEvent(event: Event, envelope: boolean): Buffer {
   const head = `id: ${field(formatCursor(event.cursor), 'id')}\nevent: ${field(event.type, 'event')}\n`

@@ -16,7 +16,7 @@ export interface HubCounts {
 
 // A connection with more than this pending is written to at once, so that one tick alone cannot pass its queue limit.
 const EAGER_WRITE_BYTES = 65_536
-// A look at the clock for so many writes costs nothing beside them, and they take a few milliseconds at most.
+// So many writes take a few milliseconds at most, and one look at the clock costs nothing beside them.
 const WRITES_A_LOOK = 256
 
 /**
@@ -33,7 +33,7 @@ export class Hub {
   #first: FrameChain | null = null
   #firstFrame: Buffer | null = null
 
-  /** `onFull` is told of a connection whose queue would pass its limit; it closes it. */
+  /** `onFull` gets each connection whose queue would pass its limit, and closes it. */
   constructor(onFull: (connection: Connection) => void) {
     this.#onFull = onFull
   }
@@ -48,7 +48,7 @@ export class Hub {
     return room === EVERYONE ? this.#connections : this.#rooms.get(room)
   }
 
-  /** Who follows any of these rooms, and which of them. */
+  /** Connections that follow any of these rooms, and which of them each follows. */
   followersOf(rooms: readonly string[]): Map<Connection, string[]> {
     const all = new Map<Connection, string[]>()
     for (const room of rooms) {
@@ -61,13 +61,13 @@ export class Hub {
     return all
   }
 
-  /** Every room that somebody here follows. */
+  /** Every room that a connection of this replica follows. */
   *followedRooms(): Iterable<string> {
     if (this.#connections.size > 0) yield EVERYONE
     yield* this.#rooms.keys()
   }
 
-  /** How many rooms somebody here follows. */
+  /** How many rooms connections of this replica follow. */
   get roomCount(): number {
     return this.#rooms.size + (this.#connections.size > 0 ? 1 : 0)
   }
@@ -105,7 +105,7 @@ export class Hub {
     let plain: Buffer | null = null
     let envelope: Buffer | null = null
     for (const connection of followers) {
-      // One that waits for its `stream.open` without a position of its own begins behind this event.
+      // A first visit that still waits for its `stream.open` begins behind this event.
       if (connection.recovery === null ? !connection.isOpen : !this.#passes(connection, event)) continue
       if (event.ephemeral && connection.isBackedUp) {
         this.counts.skipped++
@@ -140,7 +140,7 @@ export class Hub {
 
   /**
    * Writes to each connection its pending frames, in one piece. `at` is ms of the monotonic clock, looked at once for all. Breaks
-   * off when `isOver` says so, which is asked now and then: the next one goes on with who is left.
+   * off if `isOver`, which is asked now and then, says so; the next flush goes on with the remaining connections.
    */
   flush(at?: number, isOver: () => boolean = () => false): void {
     const pending = this.#pending

@@ -19,18 +19,18 @@ export interface Step {
   readonly isLive: boolean
 }
 
-// What one held event costs beyond its data, of which a character takes up to two bytes.
+// A held event costs this beyond its data, of which a character takes up to two bytes.
 const HELD_OVERHEAD_BYTES = 200
 const BYTES_PER_CHARACTER = 2
 
 /**
- * Joins what a reader missed with what happens meanwhile: backlog pages + live events -> ordered events, or a gap.
- * Pure; one for each connection that resumes, gone when it is live.
+ * Joins missed events with live ones: pages of backlog + live events -> ordered events, or a gap. Pure. Each connection that resumes has
+ * one until it is live.
  *
- *   reading  live events are held (up to `heldLimitBytes`; past it they are dropped, and read from history as one more page).
- *            While it is `paused` none is held: history has them by the time that it is read next
- *   ahead    the backlog reached further than this replica: live events at or before `after` were seen and are dropped
- *   done     `hold` was asked about an event behind `after` while ahead: it and all later ones go straight to the reader
+ *   reading  live events are held up to `heldLimitBytes`; past it they are dropped, and history is read for one more page. While
+ *            `isPaused` no event is held: the next page will have it
+ *   ahead    the backlog reached further than this replica: live events at or before `after` were sent already and are dropped
+ *   done     `hold` met an event behind `after`: this one and all later ones go straight to the reader
  */
 export class Recovery {
   #after: Cursor
@@ -65,7 +65,7 @@ export class Recovery {
     return this.#isPaused
   }
 
-  /** Holds nothing until `goOn`. A reader may make it wait for as long as it likes, and thousands of them may. */
+  /** Holds nothing until `goOn`: thousands of readers may make it wait for as long as they like. */
   pause(): void {
     this.#isPaused = true
     this.#dropHeld(null)
@@ -77,7 +77,7 @@ export class Recovery {
     this.#heldBytes = 0
   }
 
-  /** Names what is lost again, whatever was named before. */
+  /** Names lost rooms again, even those that were named before. */
   forgetTold(): void {
     this.#told = new Set()
     this.#toldTo = null
@@ -114,7 +114,7 @@ export class Recovery {
     return { events, lost, isLive: true }
   }
 
-  // A room is named once for all that was lost of it before it was named, however many pages that takes.
+  // A room is named once for everything that it lost before it was named, however many pages that takes.
   #newlyLost(page: Page, head: Cursor | null): readonly string[] {
     const { upTo } = page
     const isOld = this.#toldTo !== null && this.#toldTo.epoch === upTo.epoch && !isAfter(upTo, this.#toldTo)
@@ -127,7 +127,7 @@ export class Recovery {
     return lost
   }
 
-  // From now on only the position counts; history has the events (ephemeral ones are the first to go, by their nature).
+  // From now on only the position counts: history has the events. Ephemeral ones are not in it and are lost, as they may be.
   #dropHeld(newest: Event | null): void {
     this.#droppedTo = (newest ?? this.#held.at(-1))?.cursor ?? this.#droppedTo
     this.#held = []
@@ -140,8 +140,8 @@ export class Recovery {
   }
 }
 
-// What is of another epoch than the pages comes from before a failover: when the replica hears of the next epoch, its bus
-// says so by a gap, which starts another recovery.
+// An event of another epoch than the pages comes from before a failover. When this replica hears of the next epoch, its bus tells a gap,
+// which starts another recovery.
 function isNew({ cursor }: Event, after: Cursor): boolean {
   return cursor.epoch === after.epoch && cursor.seq > after.seq
 }

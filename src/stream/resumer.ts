@@ -23,18 +23,18 @@ export interface ResumerOptions {
   readonly scheduleFlush: () => void
 }
 
-// What a connection is sent at a time, and what it may hold of live events while that is read, as a part of its queue limit.
+// Size of a page, and of the live events held while it is read, as a part of the queue limit.
 const PAGE_SHARE = 1 / 4
-// Pages that one turn of the event loop reads for readers who were sent some already. A page is about 1 ms of work.
+// Pages that one turn of the event loop reads for readers that wait for a further page. A page is about 1 ms of work.
 const PAGES_PER_TURN = 8
 
 /**
- * Opens streams: says what they may have missed, sends it from the bus's history at their pace, and lets them go live without
- * a hole or a duplicate. A connection is with it
+ * Opens streams: tells each reader whether it may have missed something, sends the missed events from history at the reader's pace, and
+ * lets it go live without a hole or a duplicate. For the resumer a connection is
  *
  *   waiting     in `#waiting`: the bus cannot be asked now; `retry` asks again
  *   recovering  `connection.recovery` reads pages
- *   not         live, or ended
+ *   elsewhere   live, or ended
  */
 export class Resumer {
   readonly #options: ResumerOptions
@@ -50,7 +50,7 @@ export class Resumer {
   /** Opens the stream of a connection that is in the hub; `after` as in `AttachRequest`. */
   open(connection: Connection, after: Cursor | 'unknown' | null): void {
     if (after === null) this.#openFirst(connection)
-    // An id that no bus ever gave: asks like a position of an unknown epoch, which is never called whole.
+    // No bus ever gave such an id. It is asked for like a position of an unknown epoch, which is never called whole.
     else void this.#recover(connection, this.#begin(connection, after === 'unknown' ? { epoch: '', seq: 0 } : after))
   }
 
@@ -67,8 +67,8 @@ export class Resumer {
       else if (recovery !== null) restarted.push([connection, this.#begin(connection, recovery.after)])
       else if (connection.isOpen) this.#tellGap(connection, rooms, reason)
     }
-    // Later, behind the events that the bus hands on in this same step: a recovery that memory ended before them would let them
-    // pass, though its reader has a later position already.
+    // In a later turn, behind the events that the bus hands on in this same step. A recovery that memory ended before them would let them
+    // pass, although its reader has a later position already.
     for (const [connection, recovery] of restarted) void this.#recoverLater(connection, recovery)
   }
 
@@ -79,7 +79,7 @@ export class Resumer {
     if (this.#waiting.size > 0 && bus.health().status === 'ok') this.retry()
   }
 
-  /** Asks the bus again for those whose question it could not answer. */
+  /** Asks the bus again for every connection that waits. */
   retry(): void {
     for (const connection of [...this.#waiting]) {
       this.#waiting.delete(connection)
@@ -114,7 +114,7 @@ export class Resumer {
     const recovery = new Recovery(after, this.#pageBytes)
     recovery.pause()
     connection.recover(recovery)
-    // Left here it would be started a second time when the bus is back, and send everything twice.
+    // A connection that stayed here would start a second time when the bus is back, and send everything twice.
     this.#waiting.delete(connection)
     return recovery
   }
@@ -125,8 +125,8 @@ export class Resumer {
     await this.#recover(connection, recovery)
   }
 
-  // Sends pages until the connection is live. Another recovery in its place, or the end of the connection, stops it. While it
-  // waits for its reader it must hold no page: thousands may wait, each for as long as it likes.
+  // Sends pages until the connection is live, has ended, or has another recovery. It holds no page while it waits for its reader, because
+  // thousands may wait, each for as long as it likes.
   async #recover(connection: Connection, recovery: Recovery): Promise<void> {
     const isCurrent = () => connection.recovery === recovery && !connection.isEnded
     while (isCurrent() && recovery.isReading) {
@@ -137,11 +137,11 @@ export class Resumer {
     if (isCurrent()) this.#settle(connection)
   }
 
-  // Reads one page and sends it; `false` when somebody else takes over from here.
+  // Reads one page and sends it; `false` if this recovery is over or waits for the bus.
   async #sendPage(connection: Connection, recovery: Recovery, isCurrent: () => boolean): Promise<boolean> {
     const { bus } = this.#options
     if (bus.position === null) {
-      // This replica's first position is where its live events begin: a page read before might end short of that.
+      // Live events of this replica begin at its first position: a page read before that might end short of it.
       this.#waiting.add(connection)
       return false
     }
@@ -172,7 +172,7 @@ export class Resumer {
     if (isCurrent) this.#waiting.add(connection)
   }
 
-  // `end` is the reader's position behind this, where this is all; only when nothing is sent may `stream.open` carry it.
+  // `end` is the reader's position behind the last page. `stream.open` may carry it only if no event follows.
   #send(connection: Connection, events: readonly Event[], lostBefore: readonly string[], end: Cursor | null): void {
     const { hub, log, scheduleFlush } = this.#options
     const { frames, unsendable } = encodeAll(events, connection.envelope)
@@ -194,14 +194,14 @@ export class Resumer {
     connection.open(lost.length === 0, id, heartbeatMs)
   }
 
-  // Without an id: the position is moved by what follows, which the reader does not have yet.
+  // Without an id: events that the reader does not have yet follow, and they move the position.
   #tellGap(connection: Connection, rooms: readonly string[], reason: GapReason): void {
     this.#options.counts.gaps[reason]++
     this.#options.hub.enqueue(connection, encodeControl('stream.gap', { rooms, reason }))
   }
 }
 
-// The frames of events, and the rooms of those that no frame can hold.
+// The frames of events, and the rooms of events that no frame can hold.
 function encodeAll(events: readonly Event[], envelope: boolean): { frames: Buffer[]; unsendable: string[] } {
   const frames: Buffer[] = []
   const unsendable: string[] = []

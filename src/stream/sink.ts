@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import { Backlog } from './backlog.js'
 
-/** Where the bytes of one connection leave. Takes every write at once; what the peer does not take waits here. */
+/** Where the bytes of one connection leave. Takes every write at once; bytes that the peer does not take yet wait here. */
 export interface Sink {
   /** Never throws: bytes for a peer that is gone are dropped, and the stream's `close` event tells. */
   write(frames: Buffer): void
@@ -18,18 +18,18 @@ export interface Sink {
 }
 
 /**
- * What can be written to like any stream: HTTP/2, TLS.
+ * Writes through a stream of Node: HTTP/2, TLS, or any other.
  *
  *   direct   the stream holds nothing, or is corked: a write goes to it
- *   waiting  the stream holds something and calls back when it is gone: what is written meanwhile waits in `#backlog`, because a
- *            stream keeps an object of its own for each write
+ *   waiting  the stream holds bytes and calls back when they are gone. Meanwhile writes go to `#backlog`, because a stream keeps an
+ *            object for each write
  */
 export class StreamSink implements Sink {
   readonly #stream: Writable
   readonly #backedUpBytes: number
   #backlog: Backlog | null = null
   #isWaiting = false
-  /** Counts the writes that are waited for. */
+  /** Tells the callback of the newest write from older ones. */
   #turn = 0
   #waiting: (() => void)[] | null = null
 
@@ -68,17 +68,17 @@ export class StreamSink implements Sink {
     while (!this.#stream.destroyed && this.isBackedUp) await this.#change()
   }
 
-  // A stream says `drain` only past a mark of its own, which differs between versions of Node.
+  // A stream says `drain` only past its own high-water mark, which differs between versions of Node.
   #isLarge(frames: Buffer): boolean {
     return this.#stream.writableLength + frames.length >= this.#backedUpBytes
   }
 
-  // The callback of the last one comes when all of them are gone, or the stream is.
+  // The callback of the last block comes when all of them are gone, or the stream is closed.
   #writeAndWait(blocks: Buffer[]): void {
     this.#isWaiting = true
     const last = blocks.pop()!
     const turn = ++this.#turn
-    // A corked stream says that it needs draining even when all of it leaves at once.
+    // A corked stream says that it needs draining even if everything leaves at once.
     const isOne = blocks.length === 0
     if (!isOne) this.#stream.cork()
     for (const block of blocks) this.#stream.write(block)

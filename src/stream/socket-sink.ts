@@ -3,8 +3,8 @@ import type { Writable } from 'node:stream'
 import { isFree, type Sink, StreamSink } from './sink.js'
 
 /**
- * The shortest way to this stream's peer: a plain socket's handle where Node lets us use it, else the stream itself. A peer that
- * has as many as `backedUpBytes` waiting counts as backed up.
+ * The shortest way to this stream's peer: the handle of a plain socket where Node lets us use it, else the stream itself. With
+ * `backedUpBytes` or more waiting, the peer counts as backed up.
  */
 export function sinkOf(stream: Writable, backedUpBytes: number): Sink {
   const handle = handles === null ? null : handleOf(stream)
@@ -15,12 +15,12 @@ export function sinkOf(stream: Writable, backedUpBytes: number): Sink {
 }
 
 /**
- * A plain socket. The layers that Node has between `socket.write` and the system call cost a fifth of a delivery, and are
- * there for what hardly ever happens: that the kernel takes less than everything at once.
+ * Writes straight to the handle of a plain socket. Node's layers between `socket.write` and the system call cost a fifth of a delivery,
+ * and serve a rare case: the kernel takes only a part of the bytes.
  *
  *   direct   nothing waits: a write goes to the handle, and leaves at once
- *   holding  something waits, and a write goes behind it: behind `left` bytes of the one write that the handle could not finish,
- *            or what the socket holds itself (at the beginning, its response head); `#rest` is null unless that is not enough
+ *   holding  bytes wait: `#left` of the one write that the handle could not finish, or those that the socket holds itself (at first,
+ *            its response head). Later writes go behind them, to the socket or to `#rest`, which is null until it is needed
  */
 class SocketSink implements Sink {
   readonly #socket: Socket
@@ -83,7 +83,7 @@ class SocketSink implements Sink {
     }
   }
 
-  // The request that was spare until now belongs to this write until it is done, and keeps its bytes.
+  // The spare request belongs to this write until it is done, and keeps its bytes alive.
   #wait(frames: Buffer): void {
     const request = spare
     spare = new handles!.Request()
@@ -99,7 +99,7 @@ class SocketSink implements Sink {
   }
 }
 
-// What Node's own net.js works with: https://github.com/nodejs/node/blob/v20.x/lib/internal/stream_base_commons.js
+// The interface that Node's own net.js works with: https://github.com/nodejs/node/blob/v20.x/lib/internal/stream_base_commons.js
 interface Handle {
   /** 0, or an error number. With everything written at once the request stays unused. */
   writeBuffer(request: WriteRequest, bytes: Buffer): number
@@ -117,10 +117,10 @@ interface Handles {
 }
 
 const handles = loadHandles()
-// Used again for every write that leaves at once.
+// Every write that leaves at once uses this one again.
 let spare: WriteRequest = handles === null ? {} : new handles.Request()
 
-// Not there: a Node that has closed this door, or runs with --permission. Everything works without, a little slower.
+// Null if Node has closed this door, or runs with --permission. Everything works without it, a little slower.
 function loadHandles(): Handles | null {
   try {
     // Safe: everything is looked at before it is used.

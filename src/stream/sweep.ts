@@ -22,11 +22,11 @@ export function lifetimeMs(maxAgeMs: number): number {
 }
 
 /**
- * What has to be done for open connections as time goes by: ends of credentials and ages, heartbeats, readers that do not
- * take their backlog. One pass over all of them, from one timer: no connection has a timer of its own.
+ * Does what time demands of open connections: ends those whose credential or age is over and those that do not take their backlog,
+ * warns of expiry, sends heartbeats. It is one pass over all of them from one timer; no connection has a timer of its own.
  *
- * `time` is ms of the monotonic clock. `wallTime` is ms since 1970, looked at anew for each pass: the clock may be set, and
- * a credential's end means what it says then. `position` is what a heartbeat may move a live reader to.
+ * `time` is ms of the monotonic clock. `wallTime` is ms since 1970, read anew for each pass: a clock that was set since then must
+ * count, because a credential names its end by the clock. A heartbeat moves live readers to `position`.
  */
 export function sweepConnections(
   { hub, heartbeatMs, disconnect }: SweepOptions,
@@ -48,9 +48,8 @@ export function sweepConnections(
 }
 
 /**
- * Cuts those of the ending connections that did not take their last bytes in time: a reader that does not read must not keep
- * memory. A few in one turn of the event loop: freeing what the kernel holds for one takes up to half a millisecond, and live
- * events pass in between.
+ * Cuts ending connections whose reader did not take the last bytes in time, because such a reader must not keep memory. It cuts a few in
+ * each turn of the event loop: the kernel takes up to half a millisecond to free one, and live events must pass in between.
  */
 export function cutStuck(ending: Iterable<Connection>): void {
   const stuck = [...ending].filter(connection => connection.isStuck(STUCK_GRACE_MS))
@@ -71,13 +70,13 @@ function isSilent(connection: Connection, since: number): boolean {
   return connection.lastWriteAt <= since && connection.pending === null && !connection.isBackedUp
 }
 
-// Only a live reader has everything up to the position.
+// Only a live reader has everything up to the position; others get a comment, which moves nothing.
 function beat(connection: Connection, heartbeat: Buffer | null): void {
   if (connection.isOpen && connection.recovery === null && heartbeat !== null) connection.write(heartbeat)
   else connection.writeComment()
 }
 
-// A minute before the end the reader is told once, so that it can come with a new credential.
+// Told once, a minute before the end, so that the reader can come back with a new credential.
 function warnOfExpiry(hub: Hub, connection: Connection, leftMs: number): void {
   if (!connection.isOpen || connection.wasToldOfExpiry) return
   connection.wasToldOfExpiry = true
