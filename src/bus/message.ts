@@ -1,7 +1,7 @@
 import { parseCursor } from '../cursor.js'
 import type { Event } from '../event.js'
 
-// What travels on the channel, as publish.lua and beacon.lua write it. The heads are ASCII and read byte by byte: most
+// What travels on the channel, as append.lua and beacon.lua write it. The heads are ASCII and read byte by byte: most
 // messages on a busy bus are for nobody here.
 
 const LINE_FEED = 0x0a

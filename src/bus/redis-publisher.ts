@@ -11,7 +11,7 @@ import { type BusOptions, KEY_TTL_MS, ROOMS_LIMIT } from './bus.js'
 import { COUNTER_KEYS, type RedisCounter, type ScriptRequest } from './redis-counter.js'
 import { throwAsBusError } from './redis-failure.js'
 
-const publishScript = loadScript(import.meta.url, 'counter.lua', 'publish.lua')
+const publishScript = loadScript(import.meta.url, 'counter.lua', 'append.lua', 'publish.lua')
 const movedScript = loadScript(import.meta.url, 'counter.lua', 'moved.lua')
 
 // Drafts that one script takes at most, so that no other client of the server waits long.

@@ -6,7 +6,7 @@ import type { Cursor } from '../../../src/cursor.js'
 import type { Event } from '../../../src/event.js'
 import { eventAt } from '../../helpers/scripted-bus.js'
 
-// The messages of the channel, as publish.lua and beacon.lua write them.
+// The messages of the channel, as append.lua and beacon.lua write them.
 const message = (seq: number, data: string[], epoch = 'k') =>
   Buffer.from(
     `E\n${epoch}\n${seq}\n1000\n${data.length}\n${data.map(each => `room\ntick\n\n${Buffer.byteLength(each)}\n${each}`).join('')}`,

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { formatPlan, historyBytes, planSizing } from '../../../src/cli/sizing.js'
 
-// used_memory of Redis 7.0 per room, for streams as publish.lua writes them: events, bytes of data, bytes of memory.
+// used_memory of Redis 7.0 per room, for streams as append.lua writes them: events, bytes of data, bytes of memory.
 const MEASURED = [
   [1, 110, 4_400],
   [20, 110, 4_400],
