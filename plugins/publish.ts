@@ -7,8 +7,8 @@ import { PublishForbidden } from '../src/errors.js'
 import { type Published, PublishedSchema } from '../src/event.js'
 import { readBatch, readEventBody } from '../src/http/body.js'
 import { refusals } from '../src/http/schemas.js'
-import { endOfTurn } from '../src/http/turn.js'
 import { EVERYONE, userRoom } from '../src/room.js'
+import { endOfTurn } from '../src/turn.js'
 
 /** The routes that publish, as metrics name them. */
 type Door = 'user' | 'room' | 'broadcast' | 'batch'

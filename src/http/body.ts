@@ -1,8 +1,8 @@
 import { createDraft, type Draft } from '../draft.js'
 import { InvalidBody, ItemTooLarge, shown, TooManyLines } from '../errors.js'
 import { checkBatchSize, itemOf } from '../publisher.js'
+import { Stint } from '../turn.js'
 import { itemsOf, rawMember, type Span } from './json.js'
-import { Stint } from './turn.js'
 
 // What comes through the door: request bodies to drafts, with the payload cut out as it was sent.
 
