@@ -4,21 +4,21 @@ import type { Event, GapReason, Published } from '../event.js'
 
 /** Where a bus hands what was published. One per bus. */
 export interface Subscriber {
-  /** Called with every event of every room, in bus order, each once; whatever could not be had comes as a gap instead. */
+  /** Called with every event of every room, in bus order, each once. Events that the bus could not get are told by `onGap`. */
   onEvents(events: readonly Event[]): void
   /** Events of these rooms (`null`: of any room) may be missing before the next event. Called between events, in order. */
   onGap(rooms: readonly string[] | null, reason: GapReason): void
-  /** The bus can be read again: what failed with `BusUnavailable` is worth another try. */
+  /** The bus can be read again: a call that failed with `BusUnavailable` is worth another try. */
   onReady(): void
-  /** The rooms that somebody here follows: after a break only these are read again. */
+  /** The rooms that readers of this replica follow: after a break only these are read again. */
   followedRooms(): Iterable<string>
 }
 
-/** A page of what was published to some rooms after a cursor. */
+/** A page of the events that some rooms got after a cursor. */
 export interface Replay {
   /** In bus order, none at or before the cursor asked for, none behind `upTo`. */
   readonly events: readonly Event[]
-  /** Rooms of which something before `upTo` may be missing. Empty is a proof that nothing is. */
+  /** Rooms that may miss an event before `upTo`. Empty is a proof that none is missing. */
   readonly lost: readonly string[]
   /** Everything of these rooms up to here is in `events` (or named in `lost`). */
   readonly upTo: Cursor
@@ -40,7 +40,7 @@ export interface BusHealth {
 export interface BusCounts {
   /** Pages of history read from the server. */
   readonly historyReads: number
-  /** Times that live events were held to read what was missed. */
+  /** How often live events were held to read missed ones. */
   readonly catchUps: number
 }
 

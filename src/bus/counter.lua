@@ -1,4 +1,4 @@
--- Put before every script of the bus: reads the counter's state, and notices a Redis that lost or rolled back data.
+-- Put before every script of the bus: reads the counter, and notices a Redis that lost or rolled back data.
 --
 -- KEYS[1]  hash: life    names the keys that belong to this counter; a new one begins when the state is gone
 --                epoch   names the positions; a new one begins with a life, and when the primary changed
@@ -8,9 +8,8 @@
 --                        position that is known to have been given in them elsewhere
 -- ARGV[1]  a fresh random name, for a life or an epoch that begins now
 --
--- Replication is asynchronous: a new primary may lack the newest events while the rest of the state survived, and would give
--- their positions to other events. A primary gets a new replication id when it is promoted, restarted or started empty, so
--- that id is compared here, where nobody can come between.
+-- Replication is asynchronous: a new primary may lack the newest events and would give their positions to other events. A primary gets a
+-- new replication id when it is promoted, restarted or started empty. That id is compared here, in the same step as the use of the counter.
 
 local LINEAGE_LENGTH = 16
 
@@ -56,7 +55,7 @@ local function digits(number)
   return string.format('%.0f', number)
 end
 
--- The sorted set keeps the highest seq it forgot as the score of the empty member. Without it the set itself was lost.
+-- The sorted set keeps the highest forgotten seq as the score of its empty member. Without that member the set itself was lost.
 local function forgotten(state, rooms_key)
   return tonumber(redis.call('ZSCORE', rooms_key, '') or state.seq)
 end

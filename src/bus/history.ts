@@ -3,14 +3,14 @@ import type { Event } from '../event.js'
 import { FRAME_OVERHEAD_BYTES, ROOMS_LIMIT } from './bus.js'
 import { Records, type RecordsReader } from './records.js'
 
-// What a room costs in memory beyond its events: names, objects, what a Buffer of its own takes. Measured with Node 20.
+// A room takes this in memory beyond its events: names, objects, a Buffer of its own. Measured with Node 20.
 const ROOM_BYTES = 1_000
 
 interface RoomHistory {
   readonly name: string
-  /** Those of the room that are still held. */
+  /** The events of the room that are still held. */
   readonly records: Records
-  /** Seq of the newest event that is no longer in `records`, or an upper bound of it: before the first one held lies this. */
+  /** Upper bound on the seq of the newest trimmed event. */
   trimmedTo: number
   /** Seq of the room's newest event. */
   last: number
@@ -29,14 +29,15 @@ export interface HistoryOptions {
 }
 
 /**
- * Recent events of one epoch in memory, by room, with the proof of what is whole: each room knows up to which seq it was
- * trimmed, and all rooms that are not known at all have nothing after `#forgotten`. Needs no clock for the proof.
+ * Recent events of one epoch in memory, by room, with the proof of which rooms are whole: each room knows up to which seq it was trimmed,
+ * and an unknown room has no event after `#forgotten`. The proof needs no clock. Past `limitBytes` whole rooms go, the least recently
+ * active first (LRU).
  */
 export class History {
   readonly #options: HistoryOptions
   readonly #epoch: string
   readonly #rooms = new Map<string, RoomHistory>()
-  // The least and the most recently active of them.
+  // The least and the most recently active room.
   #oldest: RoomHistory | null = null
   #newest: RoomHistory | null = null
   #forgotten: number
@@ -50,8 +51,8 @@ export class History {
   }
 
   /**
-   * Keeps an event of this epoch; seqs must come in rising order. Ephemeral ones take no history. Returns true when its room was
-   * not known before.
+   * Keeps an event of this epoch; seqs must come in rising order. Ephemeral events are not kept. Returns true if the room was not known
+   * before.
    */
   append(event: Event): boolean {
     if (event.ephemeral) return false
@@ -71,15 +72,15 @@ export class History {
   }
 
   /**
-   * Events of these rooms behind `seq` in bus order, until they take `limitBytes` (the last one may pass it); `hasMore` tells that
-   * there are others behind them. Cost: the events that are given, and a step for each that is held behind `seq`.
+   * Events of these rooms behind `seq` in bus order, of about `limitBytes` (the last one may pass it). `hasMore`: others lie behind them.
+   * Cost: the returned events, and a step for each event held behind `seq`.
    */
   after(rooms: readonly string[], seq: number, limitBytes: number): { events: Event[]; hasMore: boolean } {
     const sources = this.#sourcesOf(rooms, seq)
     const events: Event[] = []
     let bytes = 0
     while (sources.length > 0 && bytes < limitBytes) {
-      // Readers follow few rooms that have much to read: a look at each takes less than keeping them in order.
+      // Readers follow few rooms with many events behind `seq`, so a look at each room takes less than keeping them sorted.
       let next = 0
       for (let i = 1; i < sources.length; i++) if (sources[i]!.reader.seq < sources[next]!.reader.seq) next = i
       const { name, reader } = sources[next]!
@@ -90,7 +91,7 @@ export class History {
     return { events, hasMore: sources.length > 0 }
   }
 
-  /** Drops what is older than the ttl, so that idle rooms do not keep memory. Cost: all rooms, or as far as the first young one. */
+  /** Drops events older than the ttl, so that idle rooms do not keep memory. Cost: a step for each room up to the first young one. */
   trim(): void {
     for (let room = this.#oldest; room !== null; room = this.#oldest) {
       this.#trimByAge(room)
@@ -111,7 +112,7 @@ export class History {
     const sources = []
     for (const name of rooms) {
       const room = this.#rooms.get(name)
-      // Not trimmed here: what was called whole a moment ago must still be.
+      // Not trimmed here: a room that was called whole a moment ago must still be whole.
       if (room === undefined || room.last <= seq) continue
       const reader = room.records.readerBehind(seq)
       if (reader !== null) sources.push({ name, reader })

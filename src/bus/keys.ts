@@ -51,13 +51,13 @@ export class Keys {
     return entry !== undefined && entry.until > now ? entry.published : undefined
   }
 
-  /** Makes `find` answer `published` for 5 minutes from `now`. */
+  /** Makes `find` return `published` for 5 minutes from `now`. */
   remember(room: string, key: string, published: Published, now: number): void {
     while (this.#oldest !== null && this.#oldest.until <= now) this.#forgetOldestOf(this.#oldest.owner)
     const id = idOf(room, key)
     const known = this.#entries.get(id)
     if (known !== undefined) {
-      // Only a clock that went back keeps a key that has ended behind one that has not.
+      // Only after the clock went back can an ended key stand behind one that has not ended.
       known.published = published
       known.until = now + KEY_TTL_MS
       return

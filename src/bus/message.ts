@@ -1,8 +1,8 @@
 import { parseCursor } from '../cursor.js'
 import type { Event } from '../event.js'
 
-// What travels on the channel, as append.lua and beacon.lua write it. The heads are ASCII and read byte by byte: most
-// messages on a busy bus are for nobody here.
+// The messages of the channel, as append.lua and beacon.lua write them. Their heads are ASCII and read byte by byte, because on a busy
+// bus most messages concern no reader of this replica.
 
 const LINE_FEED = 0x0a
 const KIND_EVENTS = 0x45
@@ -25,13 +25,13 @@ export interface BeaconMessage {
   readonly kind: 'beacon'
   readonly epoch: string
   readonly seq: number
-  /** What its sender marked it with. */
+  /** The sender's mark. */
   readonly mark: string
 }
 
 /**
- * Reads a message's head; `null` when it is none of ours, because every client of this Redis may write to the channel. `body` is a
- * view into `message`.
+ * Reads a message's head; `null` for bytes that are no message, which any client of this Redis may write to the channel. `body` is a view
+ * into `message`.
  */
 export function readMessage(message: Buffer): EventsMessage | BeaconMessage | null {
   const reader = new Reader(message, 2)
@@ -75,7 +75,7 @@ export function readEvents(message: EventsMessage): Event[] | null {
   return reader.offset === body.length ? events : null
 }
 
-// All messages are of one epoch, but for one in a long while.
+// The epoch hardly ever changes.
 let lastEpoch = ''
 
 function isEpoch(text: string): boolean {
@@ -133,7 +133,7 @@ class Reader {
     return text
   }
 
-  // Moves behind the line. Lines are short: looking at each byte takes less than a call of indexOf.
+  // Moves behind the line. Lines are short, so a look at each byte takes less than a call of indexOf.
   #lineEnd(): number {
     const bytes = this.#bytes
     let end = this.offset

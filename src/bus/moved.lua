@@ -15,8 +15,8 @@ if kind == 'future' then
   -- Positions were given that this server does not know: its data was set back under the same replication id.
   open_epoch(state, state.replid)
 elseif kind == 'lineage' and asked > given then
-  -- While this primary was in office already, another went on: what it took is lost, and readers who were told of the change
-  -- before that do not know. Another epoch tells them.
+  -- The old primary went on taking events after this one was promoted. Those events are lost, and readers that heard of the failover
+  -- before do not know. Another epoch tells them.
   state.lineage = string.gsub(state.lineage, ARGV[3] .. ':(%d+):%d+', ARGV[3] .. ':%1:' .. digits(asked), 1)
   open_epoch(state, state.replid)
 end

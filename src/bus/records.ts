@@ -8,8 +8,8 @@ const HEAD_BYTES = 24
 const TAIL_BYTES = 4
 
 /**
- * Recent events of one room in the order of their seqs, as bytes in one Buffer. Events that are kept for hours as objects
- * would be copied and marked by every garbage collection: that alone cost more than all else that is done with most events.
+ * Recent events of one room in the order of their seqs, as bytes in one Buffer. As objects that live for hours they would be copied and
+ * marked by garbage collections, which cost more than all other work for most events.
  */
 export class Records {
   #bytes: Buffer = Buffer.alloc(0)
@@ -86,7 +86,7 @@ export class Records {
     const capacity = this.#bytes.length
     if (this.#end + size <= capacity) return
     const needed = this.byteLength + size
-    // Moving the bytes to the front pays only where it frees a good part of them; most rooms never get a second event.
+    // Moving the bytes to the front pays only if it frees a good part of the Buffer. Most rooms never get a second event.
     if (needed * 4 <= capacity * 3) this.#move(capacity)
     else this.#move(this.length === 0 ? needed : Math.ceil(needed * 1.5))
   }

@@ -18,8 +18,8 @@ export interface ScriptRequest {
 }
 
 /**
- * The way to the bus's counter in Redis (counter.lua). Its keys belong to a life, which ends when Redis forgets. A script is sent
- * for the life that was seen last; where another has begun it does nothing but name it, and is sent again.
+ * The way to the bus's counter in Redis (counter.lua). Its keys belong to a life, which ends when Redis forgets. A script is sent for the
+ * newest life that was seen. If another life has begun, the script only names it, and is sent again for it.
  */
 export class RedisCounter {
   readonly #link: RedisLink
@@ -32,8 +32,8 @@ export class RedisCounter {
   }
 
   /**
-   * Runs a script of the current life, and resolves with what it answers behind its status. However often it has to be sent,
-   * that is waited for until `deadline`, in ms of the monotonic clock. @throws BusUnavailable, BusUncertain
+   * Runs a script for the current life and resolves with its answer behind the status. However often the script is sent, the answer must
+   * come by `deadline`, in ms of the monotonic clock. @throws BusUnavailable, BusUncertain
    */
   async run(
     script: RedisScript,
@@ -55,7 +55,7 @@ export class RedisCounter {
     throw new BusUnavailable('the counter in Redis keeps being replaced')
   }
 
-  /** Runs a script that tells the life instead of being sent for it; resolves with what it answers behind that. Errors as above. */
+  /** Runs a script for any life; resolves with its answer behind the life. Errors as above. */
   async runInAny(script: RedisScript, args: readonly (string | number)[]): Promise<unknown[]> {
     // Safe: such a script returns an array that begins with the life.
     const answer = (await this.#run(script, [this.#names.counter], [freshName(), ...args])) as [string, ...unknown[]]
@@ -69,7 +69,7 @@ export class RedisCounter {
   }
 }
 
-// Each script takes a name along, and hardly any is used: the generator is asked for many at a time.
+// Every call takes a fresh name along and hardly any is used, so the random generator is asked for many at a time.
 const NAME_BYTES = 6
 const spare = Buffer.alloc(256 * NAME_BYTES)
 let nextName = spare.length

@@ -14,10 +14,10 @@ import { throwAsBusError } from './redis-failure.js'
 const publishScript = loadScript(import.meta.url, 'counter.lua', 'append.lua', 'publish.lua')
 const movedScript = loadScript(import.meta.url, 'counter.lua', 'moved.lua')
 
-// Drafts that one script takes at most, so that no other client of the server waits long.
+// One script takes at most so many drafts, so that no other client of Redis waits long.
 const GROUP_EVENTS = 500
 const GROUP_BYTES = 1_048_576
-// Past this, publishing faster than Redis takes it is refused: nothing queues without bound.
+// Past this, publishes are refused: a publisher that is faster than Redis must not fill the memory (back-pressure).
 const QUEUE_LIMIT_BYTES = heapShare(1 / 8)
 const DRAFT_OVERHEAD_BYTES = 200
 
@@ -48,7 +48,7 @@ export class RedisPublisher {
   #queue: Waiting[] = []
   #queuedBytes = 0
   #flushScheduled = false
-  /** The last position that was given to this publisher, and those of ended epochs that Redis was not told of yet. */
+  /** The newest position that this publisher got, and those of ended epochs that Redis was not told of yet. */
   #given: Cursor | null = null
   #untold: Cursor[] = []
   readonly #underWay = new Set<Promise<void>>()
@@ -113,7 +113,7 @@ export class RedisPublisher {
     this.#underWay.add(sent)
   }
 
-  // Never rejects: every outcome goes to those who wait.
+  // Never rejects: every outcome goes to the waiting callers.
   async #send(group: readonly Waiting[]): Promise<void> {
     try {
       const published = await this.#attempt(group)
@@ -130,14 +130,14 @@ export class RedisPublisher {
   async #attempt(group: readonly Waiting[]): Promise<Published[]> {
     const { counter, waitReplicas, waitMs, link } = this.#options
     const drafts = group.length === 1 ? group[0]!.drafts : group.flatMap(({ drafts }) => drafts)
-    // One for all of it, however often the script has to be sent and whoever is waited for.
+    // One deadline for the script, however often it is sent, and for the replicas.
     const deadline = answerDeadline()
     const answer = await counter.run(publishScript, life => this.#requestFor(life, drafts), deadline)
     // Safe: publish.lua returns strings, in this order.
     const [epoch, at, ...answers] = answer as [string, string, ...string[]]
     const published = answers.map((one, i) => readAnswer(one, epoch, Number(at), drafts[i]!.room))
     this.#note(published)
-    // Before replicas are waited for: the rooms are there, whatever comes of that.
+    // Before the wait for replicas: the rooms exist, however that ends.
     tellNewRooms(group, answers)
     if (waitReplicas > 0) {
       // Sent behind the script on the same connection, so that it waits for what the script wrote.
@@ -149,8 +149,8 @@ export class RedisPublisher {
     return published
   }
 
-  // A primary that lost its office may have gone on taking events. Its successor cannot know, unless those who were given
-  // positions say so.
+  // After a failover, the old primary may have gone on taking events. The new primary cannot know of them, unless the publishers that got
+  // positions tell it.
   #note(published: readonly Published[]): void {
     const last = published.findLast(({ duplicate }) => duplicate !== true)
     const cursor = last === undefined ? null : parseCursor(last.id)

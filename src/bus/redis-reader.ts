@@ -16,7 +16,7 @@ export interface Moved {
   readonly life: string
   /** The bus's current position. */
   readonly position: Cursor
-  /** What the position asked about is in the current order: see counter.lua. */
+  /** How the position lies in the current order: see `resolve` in counter.lua. */
   readonly kind: 'same' | 'lineage' | 'future' | 'unknown'
   /** The position asked about, in the current order. */
   readonly from: Cursor
@@ -25,7 +25,7 @@ export interface Moved {
   readonly rooms: ReadonlySet<string>
 }
 
-/** What a page told for the one behind it. */
+/** What one page told for the next one. */
 interface Told {
   readonly upTo: Cursor
   /** By the room's index. */
@@ -37,7 +37,7 @@ export class RedisReader {
   readonly #counter: RedisCounter
   readonly #names: RedisNames
   readonly #historyTtlMs: number
-  /** Where the histories of rooms go on behind the last page that was read of them. */
+  /** Where the histories of rooms go on behind the last page that was read. */
   readonly #told = new WeakMap<readonly string[], Told>()
   /** Pages read so far. */
   reads = 0

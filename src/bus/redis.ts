@@ -42,8 +42,8 @@ export interface RedisBusOptions extends BusOptions {
 }
 
 /**
- * The bus of many replicas. Publishing, counting and announcing are one script in Redis (publish.lua); a subscription puts
- * what arrives in order and closes holes from history; recent events stay in memory, so that most resumes need no Redis.
+ * The bus of many replicas. One script in Redis counts, stores and announces events (publish.lua). A subscription puts messages in order
+ * and closes holes from history. Recent events stay in memory, so that most resumes ask no Redis.
  *
  *   new      before `connect`
  *   running  `position` is null until Redis was first reached; holds still while Redis is away
@@ -62,7 +62,7 @@ export class RedisBus implements Bus {
   #beatTimer: NodeJS.Timeout | null = null
   readonly #mark = randomUUID()
   #beats = 0
-  // When the beacon that is under way was sent, and when one of our own was last heard; monotonic ms.
+  // When each beacon under way was sent, and when one of our own was last heard; monotonic ms.
   readonly #sentAt = new Map<number, number>()
   #heardAt = 0
   #lagMs: number | null = null
@@ -117,7 +117,7 @@ export class RedisBus implements Bus {
       if (lost.length === 0) return pageFrom(this.#tail, after.seq, rooms, lost, position, limitBytes)
     }
     if (this.#state === 'closed') return Promise.reject(new BusUnavailable('the bus is closed'))
-    // Live events begin at the first position: what lies between an earlier read and it would reach nobody.
+    // Live events begin at the first position: events between an earlier read and that position would reach nobody.
     if (position === null) return Promise.reject(new BusUnavailable('Redis was not reached yet'))
     return this.#gate.run(() => this.#reader.replay(after, rooms, null, limitBytes))
   }
@@ -157,7 +157,7 @@ export class RedisBus implements Bus {
     return new History({ historySize, historyTtlMs, limitBytes: heapShare(1 / 8), now: Date.now }, start)
   }
 
-  // Once a second: announces the position, which proves that both connections work, and mends what does not.
+  // Once a second: announces the position, which proves that both connections work, and renews a subscriber that hears nothing.
   #beat(): void {
     if (this.#state !== 'running') return
     this.#link.pingSubscriber()
@@ -193,7 +193,8 @@ export class RedisBus implements Bus {
     } else if (!subscription.isLive) {
       if (!subscription.isCatchingUp) subscription.resync()
     } else if (arrived !== null && epoch === arrived.epoch && Number(seq) < arrived.seq) {
-      // Counted less than what had arrived when it was asked: it was set back. What arrived since then may well be ahead of it.
+      // The counter was behind an event that had arrived before it was asked, so it was set back. Events that arrived since may be ahead
+      // of its answer.
       subscription.resync()
     }
   }

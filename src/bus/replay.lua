@@ -13,9 +13,9 @@
 -- A room is whole after c when its last seq is at or before c; or when its first entry behind c says that the entry before
 -- it in the room was at or before c; or, when the room is not known, when nothing behind c was forgotten.
 --
--- Histories are merged by the seq of their next entry, and each is read on only when its turn comes. To learn where a history
--- goes on takes reading its first entry, which may be large. So the page tells what it learnt, and the next one reads none of
--- it again: otherwise a reader of many rooms with large events would make the server read all of them for each page.
+-- Histories are merged by the seq of their next entry, and each is read on only when its turn comes. Only its first entry tells where a
+-- history goes on, and that entry may be large. So a page tells the next page where each history goes on: otherwise a reader of many rooms
+-- with large events would make the server read all of those entries for each page.
 
 local OVERHEAD_BYTES = 100
 -- A history is read in small portions as long as nothing is known of the size of its entries.
@@ -102,16 +102,15 @@ local function advance(source)
   return source.entries[source.at] ~= nil or read_portion(source, next_portion(source))
 end
 
--- What the current entry says: seq of the entry before it in the room, when it was published, type and data. Nil when another
--- writer put it there.
+-- The current entry: seq of the entry before it in the room, when it was published, type and data. Nil if another writer put it there.
 local function read_entry(source)
   local entry = source.entries[source.at]
   source.next = tonumber(string.match(entry[1], '^%d+'))
   return string.match(entry[2][2] or '', '^(%d+)\n(%d+)\n([^\n]*)\n(.*)$')
 end
 
--- Reads the beginning of a history, up to its first entry that is not too old: as if there were none before. It proves that
--- nothing of the room is missing before it, or that something is. False when there is no such entry.
+-- Reads the beginning of a history up to its first entry that is not too old. That entry proves that the room is whole before it, or that
+-- something is missing. False if there is no such entry.
 local function begin(source, portion)
   local is_there = read_portion(source, portion)
   while is_there do
@@ -150,7 +149,7 @@ end
 
 local portion = #moved > MANY_ROOMS and 1 or FIRST_PORTION
 for _, i in ipairs(moved) do
-  -- What was told by another server, before a failover, may not be so here.
+  -- Another server, before a failover, may have told something else.
   local told = kind == 'same' and tonumber(ARGV[8 + 2 * i]) or 0
   local source = { i = i, key = KEYS[2 + i], from = '(' .. digits(c) .. '-0', next = told, bytes = 0, count = 0 }
   if told > c or begin(source, portion) then

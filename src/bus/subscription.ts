@@ -6,12 +6,12 @@ import { copyOf, type EventsMessage, readEvents, readMessage } from './message.j
 import type { Moved, RedisReader } from './redis-reader.js'
 import { sortBySeq } from './replay.js'
 
-// Live messages that are kept while a hole is closed; past it they are read from history.
+// Live messages that are held while a hole is closed. Past it they are dropped, and history is read for them.
 const HELD_LIMIT_BYTES = Math.min(32 * 1_048_576, heapShare(1 / 8))
-// Characters of backlog that one catch-up reads at most; rooms beyond it are told of a gap. They are in the heap, all at once.
+// Characters of backlog that one catch-up reads at most, because all of them are in the heap at once. Rooms beyond it get a gap.
 const CATCH_UP_LIMIT = Math.min(64 * 1_048_576, heapShare(1 / 8))
 const ROOMS_PER_READ = 100
-// All of a page is used, and Redis serves others between two of them.
+// Redis serves other clients between two pages.
 const PAGE_BYTES = 1_048_576
 
 const NOT_UNDERSTOOD = 'a message on the channel of events was not understood'
@@ -22,7 +22,7 @@ export interface SubscriptionOptions {
   readonly subscriber: Subscriber
   /** Called with events that follow the position without a hole, before the subscriber gets them. */
   readonly onContiguous: (events: readonly Event[]) => void
-  /** Called when events were read from history instead: what is in memory has a hole before this position. */
+  /** Called when events were read from history instead: the events in memory have a hole before this position. */
   readonly onJump: (position: Cursor) => void
   /** Told of a catch-up that failed (another is tried at the next `resync`), and of messages that could not be taken. */
   readonly onTrouble: (error: unknown, what: string) => void
@@ -37,9 +37,9 @@ interface Backlog {
 }
 
 /**
- * Turns what arrives on the channel into events in bus order without a silent hole.
+ * Turns messages of the channel into events in bus order without a silent hole.
  *
- *   detached     nothing may be relied on: not subscribed, or the last catch-up failed; messages are ignored
+ *   detached     not subscribed, or the last catch-up failed: messages are ignored
  *   catching up  live messages are held, histories of followed rooms are read; `position` stands still
  *   live         every message must follow `position`; one that jumps starts a catch-up
  */
@@ -50,11 +50,11 @@ export class Subscription {
   #held: EventsMessage[] = []
   #heldBytes = 0
   #hasDropped = false
-  // Rises with each reason to start over, so that a catch-up that was overtaken stops.
+  // Rises with each reason to start over, so that an overtaken catch-up stops.
   #round = 0
-  // The lives of the bus that events may have been handed on from.
+  // Lives of the bus from which this replica may have delivered events.
   readonly #lives = new Set<string>()
-  /** Catch-ups so far that found something missing or were asked for by a reconnect. */
+  /** Catch-ups so far, whether a hole or a reconnect asked for them. */
   catchUps = 0
 
   constructor(options: SubscriptionOptions) {
@@ -77,8 +77,8 @@ export class Subscription {
   }
 
   /**
-   * Takes a message from the channel; the Buffer is not kept. Returns a beacon's mark, for its sender. Never throws: what is no
-   * message is left out, and where the events of one could not be handed on, their readers are told of a gap.
+   * Takes a message from the channel; the Buffer is not kept. Returns a beacon's mark, for its sender. Never throws: bytes that are no
+   * message are left out, and if the events of a message cannot be handed on, their readers get a gap.
    */
   take(bytes: Buffer): string | null {
     try {
@@ -104,7 +104,7 @@ export class Subscription {
     return null
   }
 
-  /** To be called when the channel was subscribed anew, or something may have been missed: finds out, and closes the hole. */
+  /** To be called when the channel was subscribed anew, or messages may have been missed: finds out what, and closes the hole. */
   resync(): void {
     this.#round++
     this.#state = 'catching up'
@@ -112,14 +112,14 @@ export class Subscription {
     void this.#catchUp(this.#round)
   }
 
-  /** To be called when the channel is gone: what arrives cannot be relied on until `resync`. */
+  /** To be called when the channel is gone: messages are ignored until `resync`. */
   detach(): void {
     this.#round++
     this.#state = 'detached'
     this.#forgetHeld()
   }
 
-  // What was handed on of these events cannot be told.
+  // Nobody can tell which of these events reached their readers.
   #startOver(error: unknown): void {
     this.#options.onTrouble(error, 'events could not be handed on')
     this.#options.subscriber.onGap(null, 'history')
@@ -134,11 +134,11 @@ export class Subscription {
     const { epoch, seq, count } = message
     const position = this.#position!
     if (epoch === position.epoch) {
-      // Seen before: a channel may repeat itself, a stream must not.
+      // A channel may repeat a message, a stream must not repeat an event.
       if (seq + count - 1 <= position.seq) return
       if (seq === position.seq + 1) {
         const events = readEvents(message)
-        // The position stays: if these events were of the counter, the next message shows a hole.
+        // The position stays: if the counter did number these events, the next message shows a hole.
         if (events === null) {
           this.#options.onTrouble(new Error(`${count} events were said to follow, and do not`), NOT_UNDERSTOOD)
           return
@@ -149,8 +149,8 @@ export class Subscription {
         return
       }
     }
-    // The message itself is not held: the counter, asked after it came, is past it. One that is not past it hears of a counter
-    // that ended, or of none, and would be asked again for ever.
+    // The message itself is not held: the counter, asked after the message came, is past it. A message that is not before the counter comes
+    // from a counter that ended, and holding it would ask again for ever.
     this.resync()
   }
 
@@ -176,14 +176,14 @@ export class Subscription {
     try {
       const from = this.#position
       const moved = await reader.moved(from)
-      // A position that this Redis does not know says nothing about what was handed on of its history before: all, perhaps.
-      // Only of a life that was never met it was nothing.
+      // If Redis does not know our position, we cannot tell how much of its history we delivered. Only a life that we never saw is
+      // certainly undelivered.
       const isReadable = from !== null && (moved.kind !== 'unknown' || !this.#lives.has(moved.life))
       const backlog: Backlog = { events: [], lost: new Set(), characters: 0 }
       if (isReadable) {
         const done = new Set<string>()
-        // The last look at who follows what and the new position are one step: a reader that came between them would be told the
-        // old position, and nobody would read for it.
+        // The last look at the followed rooms and the new position are one step. A reader that joined between them would get the old
+        // position, and nobody would read the hole for it.
         for (let rooms = this.#toRead(moved, done); rooms.length > 0; rooms = this.#toRead(moved, done)) {
           await this.#readRooms(rooms, moved, backlog)
           if (!isCurrent()) return
@@ -195,7 +195,7 @@ export class Subscription {
       sortBySeq(backlog.events)
       this.#position = moved.position
       this.#options.onJump(moved.position)
-      // The gap comes first: the id of an event vouches for everything before it, and a reader may break off at any of them.
+      // The gap comes first: the id of an event vouches for everything before it, and a reader may break off at any event.
       const gap = from === null ? null : gapOf(moved)
       if (gap !== null) subscriber.onGap(null, gap)
       else if (backlog.lost.size > 0) subscriber.onGap([...backlog.lost], 'history')
@@ -214,8 +214,8 @@ export class Subscription {
     }
   }
 
-  // Followed rooms that moved and are not done yet, some at a time. One that is followed only since this began is read as well:
-  // its reader was told the old position.
+  // Followed rooms that moved and are not done yet, some at a time. A room that is followed only since this began is read as well: its
+  // reader got the old position.
   #toRead(moved: Moved, done: Set<string>): string[] {
     const rooms: string[] = []
     for (const room of this.#options.subscriber.followedRooms()) {
@@ -246,7 +246,7 @@ export class Subscription {
     }
   }
 
-  // What was held follows the new position, or lies before it, or shows that there is another hole.
+  // A held message follows the new position, lies before it, or shows another hole.
   #goLive(): void {
     const held = this.#held
     const hasDropped = this.#hasDropped

@@ -5,10 +5,10 @@ import { AbstractConnector, Redis } from 'ioredis'
 import type { RedisHost, RedisLocator } from './locator.js'
 import type { RedisAddress } from './url.js'
 
-// One kind of client for a single Redis, a Sentinel set and a cluster: a connection to the one server that matters, which is
-// looked up each time the connection is made. A bus lives in one slot, so a cluster is the server that owns that slot. The
-// library's own cluster client repeats commands by itself, which would publish twice, and subscribes behind its user's back;
-// its Sentinel client subscribes to Sentinels in a way that ends the process when one of them breaks off.
+// One kind of client for a single Redis, a Sentinel set and a cluster: a connection to one server, which is looked up anew for each
+// connection. A bus lives in one slot, so of a cluster only the owner of that slot matters. The library's own cluster client repeats
+// commands by itself, which would publish twice. Its Sentinel client subscribes to Sentinels in a way that ends the process when a Sentinel
+// breaks off.
 
 const CONNECT_TIMEOUT_MS = 5_000
 const DISCONNECT_TIMEOUT_MS = 500
@@ -16,10 +16,10 @@ const SILENCE_TIMEOUT_MS = 5_000
 const RETRY_MIN_MS = 100
 const RETRY_MAX_MS = 2_000
 
-// Replies of a server that is no longer the one to talk to.
+// Error codes of a server that is not the primary any more, or not the owner of the slot.
 const ELSEWHERE = new Set(['READONLY', 'MOVED', 'CLUSTERDOWN', 'MASTERDOWN'])
 
-// Redis 6.2 wraps what stopped a script: 'ERR Error running script (call to ...): ...: -READONLY You can't write ...'.
+// Redis 6.2 wraps the error that stopped a script: 'ERR Error running script (call to ...): ...: -READONLY You can't write ...'.
 const CODE = /^(?:ERR Error running script .*?: -)?([A-Z]+)\b/
 
 /** What the connection is for. */
@@ -44,7 +44,7 @@ export function createClient(address: RedisAddress, purpose: Purpose, locator: R
       super(DISCONNECT_TIMEOUT_MS)
     }
 
-    // An end of this by an error would be the end of the client, so it goes on until there is a server.
+    // An error would end the client for good, so this goes on until there is a server.
     override async connect(emit: (event: string, error: Error) => void) {
       this.connecting = true
       this.#stop = new AbortController()
@@ -67,7 +67,7 @@ export function createClient(address: RedisAddress, purpose: Purpose, locator: R
       }
     }
 
-    // A server that was the primary when somebody last heard of it may have been demoted.
+    // The server may have been demoted since the locator heard of it.
     override check(info: { role?: string }): boolean {
       return kind === 'single' || info.role === undefined || info.role === 'master'
     }
@@ -86,9 +86,9 @@ export function createClient(address: RedisAddress, purpose: Purpose, locator: R
     ...(password === undefined ? {} : { password }),
     db,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    // A frozen server would otherwise never be noticed; a beat a second keeps a healthy connection from being silent.
+    // Notices a frozen server. The bus's beacon, once a second, keeps a healthy connection from being silent.
     socketTimeout: SILENCE_TIMEOUT_MS,
-    // Nothing may be sent later than it was asked for, or twice: the caller was told that it failed.
+    // No command may be sent late or twice: its caller was told that it failed.
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,

@@ -1,19 +1,19 @@
 // An answer over HTTP must come within 2 s.
 const ANSWER_TIMEOUT_MS = 1_500
 
-/** When an answer that is asked for now is waited for no longer, in ms of the monotonic clock. */
+/** The deadline for an answer that is asked for now, in ms of the monotonic clock. */
 export function answerDeadline(): number {
   return performance.now() + ANSWER_TIMEOUT_MS
 }
 
 /**
- * What `answer` resolves to.
- * @throws Error  it had not come by `deadline`, in ms of the monotonic clock
+ * Resolves as `answer` does.
+ * @throws Error  there was no answer by `deadline`, in ms of the monotonic clock
  */
 export function beforeDeadline<T>(answer: Promise<T>, deadline: number): Promise<T> {
   return new Promise((resolve, reject) => {
     const giveUp = () => reject(new Error('no answer of Redis in time'))
-    // A process that was held up finds its timers due before it has read what came meanwhile.
+    // After a pause of the process, timers fire before answers that arrived meanwhile are read. So they get one more turn.
     const timer = setTimeout(() => setImmediate(giveUp), Math.max(0, deadline - performance.now()))
     answer.then(
       value => {

@@ -6,18 +6,18 @@ import { HASH_TAG } from './names.js'
 import type { RedisScript } from './script.js'
 import { describeRedis, parseRedisUrl, type RedisAddress } from './url.js'
 
-// How often Sentinels are asked whether the primary is still the one: a primary that was cut off from them, and not from
-// here, goes on taking writes that will be lost.
+// How often Sentinels are asked for the primary: a primary that is cut off from them, and not from this replica, goes on taking writes that
+// will be lost.
 const WATCH_INTERVAL_MS = 2_000
 const REVIVE_AFTER_MS = 1_000
 
-// Replies that say the command was refused before it did anything.
+// Error codes of commands that were refused before they did anything.
 const REFUSED = new Set([
   ...['READONLY', 'LOADING', 'MASTERDOWN', 'OOM', 'NOREPLICAS', 'CLUSTERDOWN', 'MISCONF', 'NOAUTH', 'NOPERM'],
   ...['WRONGPASS', 'BUSY', 'TRYAGAIN', 'MOVED', 'ASK', 'DENIED'],
 ])
 
-/** Surroundings of a link. */
+/** What a link connects to, and where it reports. */
 export interface RedisLinkOptions {
   readonly url: string
   /** Told of trouble and its end, for logs; messages hold no credential. */
@@ -132,7 +132,7 @@ export class RedisLink {
       try {
         this.#handlers.get(channel.toString('latin1'))?.(message)
       } catch (error) {
-        // Thrown on, it would end the process, and every replica's at once: all of them hear the same message.
+        // Thrown on, it would end this process and every other replica's at once: all of them hear the same message.
         this.#report(error, 'subscriber')
       }
     })
@@ -173,7 +173,7 @@ export class RedisLink {
     }
   }
 
-  /** Tears the subscriber down and makes it again: it is connected but what is published does not arrive. */
+  /** Makes the subscriber's connection anew, for a connection on which no message arrives. */
   renewSubscriber(): void {
     this.#loseSubscriptions()
     // Any other state leads to a new connection by itself.
@@ -222,7 +222,7 @@ export class RedisLink {
   #createClient(purpose: Purpose): RedisClient {
     const client = createClient(this.address, purpose, this.#locator)
     client.redis.on('error', (error: unknown) => this.#report(error, purpose))
-    // Not to be expected; but a client that gave up would be a gateway without Redis for good.
+    // Not to be expected. But if the client gave up, this gateway would be without Redis for good.
     client.redis.on('end', () => {
       if (this.#state === 'open') setTimeout(() => this.#revive(client), REVIVE_AFTER_MS).unref()
     })
@@ -233,7 +233,7 @@ export class RedisLink {
     if (this.#state === 'open' && redis.status === 'end') redis.connect().catch(() => {})
   }
 
-  // Leaves a primary that is none any more.
+  // Leaves a server that is no primary any more.
   async #watch(): Promise<void> {
     if (this.#isWatching) return
     this.#isWatching = true
@@ -244,7 +244,7 @@ export class RedisLink {
         if (client?.redis.status === 'ready' && isElsewhere) client.redis.disconnect(true)
       }
     } catch {
-      // Without Sentinels everything stays as it is; connections that break look for them and say so.
+      // Without Sentinels the connections stay as they are. If one breaks, its new connection looks for Sentinels and reports.
     } finally {
       this.#isWatching = false
     }
@@ -266,7 +266,7 @@ function asFailure(error: unknown): Error {
   return wrapped
 }
 
-// The library's errors carry the command, and with it event data or the password.
+// Errors of the library carry the command, and with it event data or the password.
 function withoutCommand(error: unknown): Error {
   if (!(error instanceof Error)) return new Error(String(error))
   Reflect.deleteProperty(error, 'command')

@@ -25,15 +25,15 @@ export class RedisLocator {
   }
 
   /**
-   * The server that takes writes, as far as those who were asked know.
-   * @throws Error  nobody knows; says why, without credentials
+   * The server that takes writes, as far as the Sentinels or nodes know.
+   * @throws Error  none of them tells; says why, without credentials
    */
   async locate(): Promise<RedisHost> {
     if (this.#address.kind === 'single') return this.#address.hosts[0]!
     return this.#address.kind === 'sentinel' ? this.#askSentinels() : this.#askCluster()
   }
 
-  // All of them: one that was cut off still names the old primary. The newest configuration counts.
+  // Asks all of them, because a Sentinel that was cut off still names the old primary. The newest configuration counts.
   async #askSentinels(): Promise<RedisHost> {
     const { name, sentinelPassword } = this.#address
     const ask = (at: RedisHost) =>
@@ -53,7 +53,7 @@ export class RedisLocator {
     return newest.server
   }
 
-  // One after the other, from another one each time: any node in good order knows.
+  // Asks one node after the other, beginning with another one each time: any healthy node knows.
   async #askCluster(): Promise<RedisHost> {
     const { username, password } = this.#address
     let problem = ''
@@ -80,7 +80,7 @@ export class RedisLocator {
     throw new Error(`no node of the cluster tells where to go: ${problem}`)
   }
 
-  // What the URL says stays: it may be a name that always leads to somebody.
+  // The hosts of the URL stay: a host name may always lead to a living node.
   #learn(hosts: readonly RedisHost[]): void {
     const { hosts: given } = this.#address
     const unique = new Map([...given, ...hosts].map(each => [`${each.host} ${each.port}`, each]))
@@ -115,7 +115,7 @@ export class RedisLocator {
     try {
       return await question(client)
     } catch (error) {
-      // Of a connection that could not be made, the command says only that it is closed.
+      // If no connection could be made, the command's own error says only that it is closed.
       throw new Error(`${at.host}:${at.port}: ${messageOf(why ?? error)}`)
     } finally {
       client.disconnect()

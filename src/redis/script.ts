@@ -14,8 +14,8 @@ export class RedisScript {
   }
 
   /**
-   * Runs it, and loads it first where the server does not have it. Errors are the client's, or that there was no answer by
-   * `deadline`, in ms of the monotonic clock; nothing is sent behind it.
+   * Runs the script, and sends its source if the server does not have it. Errors are the client's, or that there was no answer by `deadline`,
+   * in ms of the monotonic clock.
    */
   async run(
     client: RedisClient['redis'],
