@@ -1,14 +1,14 @@
-/** What a setting holds, as far as it decides what may be shown of it: a text when nothing is said. */
+/** The kind of a setting, as far as it decides how much may be shown; undefined for plain text. */
 export type SettingKind = 'secret' | 'path' | 'url'
 
 const MAX_SHOWN_LENGTH = 200
-// A PEM, or a URL with a user or password: what is put into the wrong variable is secret all the same.
+// A PEM, or a URL with a user or password: a secret in the wrong variable is secret all the same.
 const HOLDS_SECRET = /-----BEGIN|[\r\n]|\\n|:\/\/[^/?#]*@/
 const PATH = /^(?:\.{0,2}\/|~\/|[A-Za-z]:\\)|\.(?:pem|key|crt|cer|cert)$/
 
 /**
- * A setting's value for messages and for people to look at; `null` when it must not be shown: it is a secret, or looks like one
- * that was put into the wrong variable. Of a URL without its query, where keys stand, too.
+ * A setting's value as messages may show it. `null` for a secret, or for a value that looks like a secret in the wrong variable. A URL is
+ * shown without its query, which may hold keys.
  */
 export function shownSetting(kind: SettingKind | undefined, value: unknown): string | null {
   if (kind === 'secret') return null

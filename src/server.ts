@@ -53,7 +53,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     log.announce(isOpen(config) ? `Open ${url} in a browser` : `Listening at ${url}`)
 }
 
-/** `serve` for whoever started the process: what keeps it from starting goes to stderr, in words, and the exit code is 1. */
+/** `serve` as a program: a failed start is told on stderr in words, with exit code 1. */
 export async function main(): Promise<void> {
   try {
     await serve(process.env)

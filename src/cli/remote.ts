@@ -26,7 +26,7 @@ export function remoteUrl(values: Values, path: string): URL {
   return new URL(`.${path}`, base.endsWith('/') ? base : `${base}/`)
 }
 
-/** What says who asks. */
+/** The headers that say who asks. */
 export function remoteHeaders(values: Values): Record<string, string> {
   const key = text(values, 'key') ?? process.env.TIDINGS_KEY
   if (key && !/^[\x21-\x7e]+$/.test(key)) {
@@ -60,7 +60,7 @@ export function refusalOf(status: number, answer: string): string {
     const { code, message } = JSON.parse(answer)
     if (typeof code === 'string' && typeof message === 'string') return `${code}: ${message}`
   } catch {
-    // Not from a gateway: what a proxy says is a page that nobody wants in a terminal.
+    // Not from a gateway: a proxy answers with a page that nobody wants in a terminal.
   }
   return `the answer was ${status}`
 }

@@ -1,12 +1,12 @@
 import { PAGE_BYTES } from '../bus/bus.js'
 
-/** What is known about the load. All but `users` have a default. */
+/** The load. All options but `users` have a default. */
 export interface PlanOptions {
   /** Users connected at the busiest moment. */
   readonly users: number
   /** Streams of one user: tabs and devices. */
   readonly connectionsPerUser?: number
-  /** Rooms of a stream that hardly anybody else follows, beside its user's own. */
+  /** Rooms of a stream that hardly any other stream follows, beside its user's own. */
   readonly ownRoomsPerConnection?: number
   /** How many of a hundred readers may be behind at once by all that QUEUE_LIMIT_BYTES allows. */
   readonly slowPercent?: number
@@ -36,11 +36,11 @@ export interface Plan {
   /** Cores of CPU that one replica uses; over 0.7 there should be more replicas, and then `replicas` counts them. */
   readonly replicaCores: number
   readonly replicaMemoryBytes: number
-  /** What a replica can take at most: MAX_CONNECTIONS streams, each behind by its whole queue. */
+  /** Memory of a replica at most: MAX_CONNECTIONS streams, each behind by its whole queue. */
   readonly replicaMemoryBoundBytes: number
   /** Descriptors of one replica when it is full. */
   readonly fileDescriptors: number
-  /** MAX_CONNECTIONS: leaves room for what a rolling update or a lost replica brings. */
+  /** MAX_CONNECTIONS: leaves room for the streams of a rolling update or a lost replica. */
   readonly maxConnections: number
   readonly publishesPerSecond: number
   readonly deliveriesPerSecond: number
@@ -69,8 +69,8 @@ const TAIL_LIMIT_BYTES = 64 * 1024 ** 2
 const FRAME_OVERHEAD_BYTES = 60
 const MAX_REPLICA_CORES = 0.7
 const DESCRIPTORS_BESIDES_STREAMS = 200
-// A rolling update behind a balancer that spreads new streams evenly: the last old replica takes its share of all that went
-// before it, (1 + 1/n)^(n - 1) times what it had, which stays under e.
+// A rolling update behind a balancer that spreads new streams evenly: the last old replica takes its share of the streams of all replicas
+// before it. It ends up with (1 + 1/n)^(n - 1) times its own, which stays under e.
 const DEPLOY_FACTOR = 2.8
 
 // One stream a room. Redis allots a node of 4 KiB at once, fills it up to 4,096 bytes or 100 entries, then trims it to fit.
@@ -96,7 +96,7 @@ export function planSizing(given: PlanOptions): Plan {
   const publishesPerSecond = (users * eventsPerUserHour + broadcastsPerHour) / 3_600
   const deliveriesPerSecond = (connections * (eventsPerUserHour + broadcastsPerHour)) / 3_600
   const sharedCores = publishesPerSecond * PUBLISH_CORE_SECONDS + deliveriesPerSecond * DELIVERY_CORE_SECONDS
-  // Every replica hears every event: what that takes is not shared, and past it more replicas do not help.
+  // Every replica hears every event. That cost is not shared, and past it more replicas do not help.
   const ownCores = publishesPerSecond * RECEIVE_CORE_SECONDS
   if (ownCores >= MAX_REPLICA_CORES) {
     const most = Math.floor(MAX_REPLICA_CORES / RECEIVE_CORE_SECONDS)

@@ -52,12 +52,12 @@ class Tail {
   }
 
   async run(): Promise<number> {
-    // A command line that makes no sense is told once, and not tried again and again.
+    // A command line that makes no sense fails at once, and is not tried again.
     this.#url()
     this.#headers()
     const stop = () => this.#end.abort()
     process.once('SIGINT', stop).once('SIGTERM', stop)
-    // Whoever read this (`head`) has enough.
+    // The reader of this output (`head`) has enough.
     process.stdout.once('error', stop)
     while (!this.#end.signal.aborted) {
       const why = await this.#readOnce()

@@ -2,7 +2,7 @@ import type { StreamClose, StreamExpiring, StreamGap, StreamOpen } from '../stre
 
 export type { CloseReason, GapReason, StreamClose, StreamGap, StreamOpen } from '../stream/control.js'
 
-// Runs in browsers as it is: a native EventSource, and what a page has to do around it. No imports but types.
+// Runs in browsers as it is: a native EventSource, and the work of a page around it. No imports but types.
 
 /** Why a stream ended. `refused`: the gateway said no, or nobody answered, too often in a row. `stopped`: `close()`. */
 export interface StreamEnd {
@@ -32,14 +32,14 @@ const NEXT: Readonly<Record<StreamStatus, Readonly<Record<Happening, StreamStatu
   closed: { begin: 'closed', open: 'closed', lose: 'closed', wait: 'closed', end: 'closed' },
 }
 
-/** Where to connect, as whom, and what to do with what comes. */
+/** Where to connect, as which user, and what to do with events. */
 export interface ConnectOptions {
   /** The gateway's stream: `https://events.example/v1/stream`, or a path of the page's own origin. */
   readonly url: string
   /** Event types to hear: EventSource tells of no others. */
   readonly types: readonly string[]
   readonly rooms?: readonly string[]
-  /** Who, where the gateway is open. */
+  /** The user, where the gateway is open. */
   readonly user?: string
   /** Gets a ticket from your backend; called for every stream that needs a new one. */
   readonly ticket?: () => string | Promise<string>
@@ -48,8 +48,8 @@ export interface ConnectOptions {
   readonly withCredentials?: boolean
   readonly envelope?: boolean
   /**
-   * Keeps the position in sessionStorage under this name, so that a reloaded page gets what it missed meanwhile: for pages
-   * that keep what they show, too. Limit: what EventSource does not show (heartbeats) moves no position.
+   * Keeps the position in sessionStorage under this name, so that a reloaded page gets the events that it missed meanwhile. For pages that
+   * also keep what they show. Limit: EventSource does not show heartbeats, so they move no position.
    */
   readonly remember?: string
   readonly onEvent: (event: MessageEvent<string>) => void
@@ -75,8 +75,8 @@ const MAX_DELAY_MS = 30_000
 const DEFAULT_MAX_REFUSALS = 10
 
 /**
- * Opens a stream and keeps it: after a broken link the browser reconnects and resumes by itself; after what the browser takes
- * as final (an error status, an ended credential) it is opened anew from the last position, with a new ticket or token.
+ * Opens a stream and keeps it. After a broken link the browser reconnects and resumes by itself. After an end that is final for the browser
+ * (an error status, an ended credential), this opens a new stream from the last position, with a new ticket or token.
  */
 export function connect(options: ConnectOptions): Stream {
   const { remember, maxRefusals = DEFAULT_MAX_REFUSALS } = options
@@ -143,7 +143,7 @@ export function connect(options: ConnectOptions): Stream {
     source = opened
     const on = (type: string, act: (event: MessageEvent<string>) => void) =>
       opened.addEventListener(type, event => {
-        // An event that was on its way when this stream was given up will come again on the next one.
+        // This stream was given up while the event was on its way; the next stream brings it again.
         if (source !== opened) return
         act(event)
         moved(event.lastEventId)
@@ -163,7 +163,7 @@ export function connect(options: ConnectOptions): Stream {
     on('stream.close', event => closed(JSON.parse(event.data)))
     opened.onerror = () => {
       if (source !== opened) return
-      // The browser goes on by itself, unless what it met is final for it. A used-up URL needs a new credential anyway.
+      // The browser goes on by itself, unless the error is final for it. A used-up URL needs a new credential anyway.
       if (opened.readyState === EventSource.CLOSED) refused()
       else happens('lose')
     }
@@ -177,7 +177,7 @@ export function connect(options: ConnectOptions): Stream {
     else end(reason)
   }
 
-  // Not at once: a provider that hands out what has ended would make a loop.
+  // Not at once: a provider that hands out ended credentials would make a loop.
   const renew = () => {
     source?.close()
     happens('wait')

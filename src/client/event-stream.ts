@@ -10,9 +10,9 @@ export interface StreamEvent {
  * For programs without EventSource. No imports: runs anywhere.
  */
 export class EventStreamParser {
-  /** What to send as `Last-Event-ID`. */
+  /** The value for the header `Last-Event-ID`. */
   lastEventId = ''
-  /** What the stream asked for with `retry:`; `null` when it did not. */
+  /** The stream's last `retry:`, in ms; `null` before the first. */
   retryMs: number | null = null
   readonly #onEvent: (event: StreamEvent) => void
   #rest = ''

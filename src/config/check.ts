@@ -44,7 +44,7 @@ export function checkOptions(options: Partial<Config>): Config {
   return check({ ...options }, name => name, [contradictions])
 }
 
-/** The value of a setting for people to look at; `null` when it must not be shown. */
+/** The value of a setting as it may be shown; `null` for one that must not be shown. */
 export function shownValueOf(name: keyof Config, value: unknown): string | null {
   return shownSetting(kindOf(ConfigSchema.properties[name]), value)
 }
@@ -69,7 +69,7 @@ function check(given: Record<string, unknown>, nameOf: NameOf, rules: readonly R
     Object.entries(given).filter(([name]) => Object.hasOwn(ConfigSchema.properties, name)),
   )
   if (Value.Check(ConfigSchema, known)) {
-    // What a bad value would contradict cannot be told; what the others contradict can.
+    // A rule about a bad value cannot be judged; the rules about the other values can.
     const about = (name: string) => new RegExp(`(?<!\\w)${name}(?!\\w)`)
     const contrary = rules.flatMap(rule => rule(known, nameOf))
     problems.push(...contrary.filter(problem => !bad.some(name => about(name).test(problem))))

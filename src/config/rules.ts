@@ -7,19 +7,19 @@ import { shownSetting } from '../redact.js'
 import { redisUrlProblem } from '../redis/url.js'
 import type { Config } from './config.js'
 
-/** What an option is called where it was given. */
+/** The name of an option at the place where it was given. */
 export type NameOf = (name: keyof Config) => string
 
-/** What is wrong with values that are each allowed; one sentence a problem. */
+/** Finds problems of values that are allowed each by itself; one sentence a problem. */
 export type Rule = (config: Config, nameOf: NameOf) => string[]
 
-/** True when nothing says how viewers are known: anybody is whoever they say. */
+/** True if no credential is configured: then every viewer is whoever they say. */
 export function isOpen(config: Config): boolean {
   const { jwtSecret, jwtPublicKey, jwksUrl, apiKeys } = config
   return [jwtSecret, jwtPublicKey, jwksUrl, apiKeys].every(credential => credential === undefined)
 }
 
-/** What contradicts each other, or cannot have an effect. */
+/** Values that contradict each other, or cannot have an effect. */
 export function contradictions(config: Config, nameOf: NameOf): string[] {
   const problems: string[] = []
   const say = (isWrong: boolean, problem: string) => isWrong && problems.push(problem)

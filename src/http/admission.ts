@@ -1,19 +1,18 @@
-/** For this long at most, in ms, the first of a group waits for the others. */
+/** The first of a group waits for the others this long at most, in ms. */
 const GATHER_MS = 5
 
 /**
- * A door that opens for groups, first come first served. It stays shut while each turn of the event loop brings somebody,
- * until the group is complete or `GATHER_MS` old; who comes alone waits for one turn.
+ * A door that opens for groups, first come first served. It stays shut while each turn of the event loop brings another request, until
+ * the group is complete or `GATHER_MS` old. A request that comes alone waits for one turn.
  *
- * Node takes one new connection a turn, however many are there. Served one by one, each finds its code out of the caches and
- * its reader asleep; a group's cost a fifth less. When thousands come back at once, whoever is served already waits for one
- * group, not for all of them.
+ * Node accepts one new connection in each turn, however many wait. Served one by one, each runs through cold code and wakes its reader
+ * alone; a group costs a fifth less. In a thundering herd, streams that are served already wait for one group, not for all.
  */
 export class Admission {
   readonly #groupSize: number
   readonly #now: () => number
   readonly #waiting: (() => void)[] = []
-  /** When the first of those who wait came, or the door last opened. */
+  /** When the first waiting request came, or the door last opened. */
   #gatheringSince = 0
   #hasGrown = false
   #isTurnWatched = false
@@ -32,7 +31,7 @@ export class Admission {
     this.#watchTurn()
   }
 
-  // Each turn's end decides, as long as somebody waits.
+  // Each turn's end decides, as long as a request waits.
   #watchTurn(): void {
     if (this.#isTurnWatched) return
     this.#isTurnWatched = true

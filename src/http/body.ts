@@ -4,7 +4,7 @@ import { checkBatchSize, itemOf } from '../publisher.js'
 import { Stint } from '../turn.js'
 import { itemsOf, rawMember, type Span } from './json.js'
 
-// What comes through the door: request bodies to drafts, with the payload cut out as it was sent.
+// Request bodies to drafts, with the payload cut out as it was sent.
 
 // Lines that a batch may have; blank ones count.
 const MAX_BATCH_LINES = 10_000
@@ -16,7 +16,7 @@ const SLICE_LENGTH = 65_536
 
 const MEMBERS = ['type', 'data', 'ephemeral', 'key']
 
-/** A request body that was read: everything but where it goes. `data` is JSON text. */
+/** A request body, read, without its address. `data` is JSON text. */
 export interface ReadEvent {
   readonly type: string
   readonly data: string
@@ -33,9 +33,8 @@ export function readEventBody(text: string): ReadEvent {
 }
 
 /**
- * Reads a JSON array, or NDJSON, of `{ to, type, data, ephemeral?, key? }`; all or none. What a batch may not have too much of
- * (items, lines, bytes of an item) is counted before anything is parsed, and work beyond a few ms is done in pieces, between
- * which other requests are served.
+ * Reads a JSON array, or NDJSON, of `{ to, type, data, ephemeral?, key? }`; all or none. Items, lines and bytes of an item are counted before
+ * anything is parsed. Work beyond a few ms is done in pieces, and other requests are served between them.
  * @throws InvalidItem    names the item or the line (blank lines are skipped but counted)
  * @throws InvalidBody    no array, or it holds nothing
  * @throws BatchTooLarge, TooManyLines, ItemTooLarge
@@ -61,7 +60,7 @@ export async function readBatch(text: string, isNdjson: boolean, maxEventBytes: 
   return drafts
 }
 
-/** Where an item stands; lines have numbers of their own, for blank ones count. */
+/** The place of an item, for messages. Lines are numbered by themselves, because blank ones count. */
 interface Item extends Span {
   readonly line?: number
 }

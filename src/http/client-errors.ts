@@ -4,9 +4,9 @@ import type { Socket } from 'node:net'
 const LINGER_MS = 2_000
 
 /**
- * Ends a connection whose bytes are no HTTP request, with an answer in the shape of every other error. One whose request did
- * not arrive in time is cut without an answer: on a starved network or server that may be a browser's stream, and EventSource
- * comes back from a broken connection, but never from an error status. So is one that is no TLS: nobody could read the answer.
+ * Ends a connection whose bytes are no HTTP request, with an answer in the shape of every other error. A connection whose request did not
+ * arrive in time is cut without an answer: it may be a browser's stream on a starved network, and EventSource comes back from a broken
+ * connection, but never from an error status. A connection that does not speak TLS is cut too, because nobody could read the answer.
  */
 export function endBadClient(error: Error & { code?: string }, socket: Socket): void {
   // `null` until the handshake is over.

@@ -1,7 +1,7 @@
 import { InvalidBody } from '../errors.js'
 
-// Raw slices of JSON text. `JSON.parse` and print would change a payload: integers past 2^53, 1.0, escapes. So the payload is
-// cut out of the text as it stands. Nothing here recurses, and each function takes one pass over what it looks at.
+// Raw slices of JSON text. To parse and print a payload would change it: integers past 2^53, 1.0, escapes. So the payload is cut out of the
+// text as it stands. Nothing here recurses, and each function takes one pass over its text.
 
 // Levels of lists and objects that the data of an event may have.
 const MAX_DEPTH = 128
@@ -17,7 +17,7 @@ const CLOSING_BRACKET = 0x5d
 const OPENING_BRACE = 0x7b
 const CLOSING_BRACE = 0x7d
 
-/** Where a value stands in a text: from its first character to behind its last one. */
+/** The range of a value in a text: from its first character to behind its last one. */
 export interface Span {
   readonly start: number
   readonly end: number
@@ -45,9 +45,8 @@ export function rawMember(text: string, name: string, place: string): string | n
 }
 
 /**
- * Finds the items of the JSON array `text` one after the other, each when it is asked for. What stands between them is
- * checked; the items themselves are not: the text is valid JSON if this comes to its end without an error and `JSON.parse`
- * takes each item. An item is followed no further than to one character more than `maxLength`.
+ * Finds the items of the JSON array `text` one after the other, each when it is asked for. It checks the text between the items, not the
+ * items: the text is valid JSON if this comes to its end without an error and `JSON.parse` takes each item. An item is followed no further than to one character more than `maxLength`.
  * @throws InvalidBody  more than `maxLength` characters of white space in a row
  * @throws InvalidBody  no array, something else than one comma between two items, or more behind the array
  * @throws InvalidBody  an item whose values have more than `MAX_DEPTH` levels; names the item

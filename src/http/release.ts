@@ -2,9 +2,9 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 /**
- * Lets go of everything that Node and Fastify keep for the request of an HTTP/1.1 stream whose head was sent: at 10,000
- * idle streams that is a quarter of the memory. To Node the response is finished; what the client sends from now on is
- * read and dropped, so that it is never taken for another request, and its end is noticed.
+ * Frees everything that Node and Fastify keep for the request of an HTTP/1.1 stream whose head was sent: a quarter of the memory at 10,000
+ * idle streams. To Node the response is finished. Bytes that the client sends from now on are read and dropped, so that they are never taken
+ * for another request and the client's end is noticed.
  */
 export function releaseRequest(response: ServerResponse, socket: Socket): void {
   // A listener for data makes the HTTP parser give the socket back.

@@ -4,7 +4,7 @@ import { endBadClient } from './client-errors.js'
 import type { SocketLimits, SocketWatch } from './socket-watch.js'
 import type { Certificate } from './tls.js'
 
-// Peers that send their handshake, head or body drop by drop are cut: they would hold a socket for nothing.
+// Peers that send their handshake, head or body drop by drop (slow loris) are cut.
 const HANDSHAKE_MS = 10_000
 const HEAD_MS = 10_000
 const REQUEST_MS = 30_000
@@ -16,11 +16,11 @@ const MAX_UNREAD_BYTES = 64 * 1_048_576
 const HTTP2 = {
   // A client that wants more at once opens another session; Node's own default has no limit. Heads are as over HTTP/1.1.
   settings: { maxConcurrentStreams: 250, maxHeaderListSize: 16_384 },
-  // In MiB: what a session holds of heads, bodies and answers together.
+  // In MiB: heads, bodies and answers of a session together.
   maxSessionMemory: 10,
 }
 
-/** The limits of every server here. Node has its own for HTTP/1.1; past `idleMs` those had their time. */
+/** The limits of every server here. Past `idleMs` Node's own limits for HTTP/1.1 had their time. */
 export function socketLimits(maxConnections: number): SocketLimits {
   return {
     firstRequestMs: HEAD_MS,
@@ -42,7 +42,7 @@ export function createWatchedServer(
     if (watch.admit(request, answer)) handler(request, answer)
   }
   const server = certificate === null ? createServer(admitted) : createSecure(certificate, admitted)
-  // As properties: an HTTP/2 server takes none of these as an option, and looks at them for its HTTP/1.1 sockets.
+  // As properties, because an HTTP/2 server takes none of these as an option and uses them for its HTTP/1.1 sockets.
   Object.assign(server, {
     headersTimeout: HEAD_MS,
     requestTimeout: REQUEST_MS,

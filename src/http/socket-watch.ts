@@ -6,26 +6,26 @@ import { WatchedSocket } from './watched-socket.js'
 
 /** How long a socket may take, in ms, and how many may wait. */
 export interface SocketLimits {
-  /** Until the TLS handshake is over, and from then until its first request is there. */
+  /** For the TLS handshake, and then for the first request. */
   readonly firstRequestMs: number
   /** Until an HTTP/2 request is whole. Over HTTP/1.1 Node's `requestTimeout` holds. */
   readonly requestMs: number
-  /** For an answer of which the peer takes nothing. */
+  /** For an answer of which the peer takes no byte. */
   readonly unreadMs: number
   /** From one request to the next. */
   readonly idleMs: number
-  /** Sockets that never had a request; and as many may wait for their next one. */
+  /** Sockets without a first request; as many again may wait for their next one. */
   readonly maxWaiting: number
   /** Bytes of answers that wait for their peers, all together. */
   readonly maxUnreadBytes: number
 }
 
-/** What is watched: `http.Server`, or `Http2SecureServer` with or without HTTP/1.1. */
+/** A server that can be watched: `http.Server`, or `Http2SecureServer` with or without HTTP/1.1. */
 export type WatchedServer = Server | Http2SecureServer
 
 const SWEEP_MS = 1_000
 const CLOSING_SWEEP_MS = 50
-// What a socket gets once the server has closed: to send the request that it connected for, and to have its answer.
+// Time for a socket once the server has closed: to send the request that it connected for, and to get its answer.
 const CLOSING_FIRST_REQUEST_MS = 1_000
 const CLOSING_ANSWER_MS = 3_000
 // Node reads on until an answer does not leave at once: a chunk of requests would become 2,000 answers that wait.
@@ -34,22 +34,22 @@ const QUIET_WITHIN_MS = 500
 const QUIET_TURN_MS = 0.1
 
 /**
- * Bounds what sockets without a stream can hold, on every protocol: for how long, and how many. Every socket of its servers
- * is in one state, from its acceptance on:
+ * Bounds sockets without a stream on every protocol, in time and number. From its acceptance on, every socket of its servers is in one
+ * state:
  *
  *   fresh   no request so far: TLS handshake, HTTP/2 preface, a half or no head   -> busy
  *   busy    requests that are not answered, or streams of events over HTTP/2      -> idle, given
  *   idle    every request was answered                                           -> busy
  *   given   an HTTP/1.1 socket that became a stream of events: its owner's, and only the end of the server ends it here
  *
- * Past `maxWaiting`, the oldest fresh or idle one is destroyed: a flood evicts itself, and a peer that sends its request at once
- * gets through. Past `maxUnreadBytes`, the sockets go that leave the most unread.
+ * Past `maxWaiting`, the oldest fresh or idle socket is destroyed: a flood evicts itself, and a peer that sends its request at once gets
+ * through. Past `maxUnreadBytes`, the sockets with the most unread bytes go first.
  */
 export class SocketWatch {
   readonly #limits: SocketLimits
   readonly #now: () => number
   readonly #servers = new Set<WatchedServer>()
-  /** By what the kernel accepted: below TLS. */
+  /** By the accepted socket, below TLS. */
   readonly #sockets = new Map<Socket, WatchedSocket>()
   /** In these three, the socket that came first has waited longest. */
   readonly #fresh = new Set<WatchedSocket>()
@@ -73,7 +73,7 @@ export class SocketWatch {
     return this.#evicted
   }
 
-  /** Looks after every socket of `server`; before it listens. */
+  /** Watches every socket of `server`; to be called before it listens. */
   watch(server: WatchedServer): void {
     this.#servers.add(server)
     server.once('listening', () => this.#sweepEvery(SWEEP_MS))
@@ -88,11 +88,11 @@ export class SocketWatch {
   }
 
   /**
-   * Looks after a request; for each one, before it is answered. False for one that must be left alone: its answer could not leave
-   * the socket.
+   * Watches a request; to be called for each one before it is answered. False: the request must be left alone, because its answer could not
+   * leave the socket.
    */
   admit(request: IncomingMessage, answer: ServerResponse): boolean {
-    // HTTP/2 requests are looked after by their session.
+    // A session watches its own HTTP/2 requests.
     if (request.httpVersionMajor === 2) return true
     const socket = this.#sockets.get(rawOf(request.socket))
     if (socket === undefined || request.socket.destroyed) return false
@@ -125,8 +125,8 @@ export class SocketWatch {
   }
 
   /**
-   * Stops listening. What is idle ends now, requests that are there are answered, and what is left 3 s later is cut; so the
-   * servers' `close` follows soon. Resolves when nothing is accepted any more. Idempotent.
+   * Stops listening. Idle sockets end now, requests under way are answered, and sockets that are left 3 s later are cut, so the servers'
+   * `close` follows soon. Resolves when no socket is accepted any more. Idempotent.
    */
   async close(): Promise<void> {
     if (this.#closedAt !== null) return
@@ -138,7 +138,7 @@ export class SocketWatch {
     if (this.#servers.size > 0) this.#sweepEvery(CLOSING_SWEEP_MS)
   }
 
-  /** Cuts whatever has had its time. Called by a timer. */
+  /** Cuts every socket whose time is over. A timer calls it. */
   sweep(): void {
     const now = this.#now()
     const { firstRequestMs, requestMs, unreadMs, idleMs, maxUnreadBytes } = this.#limits
@@ -238,7 +238,7 @@ export class SocketWatch {
     else this.#finish(socket)
   }
 
-  // The server has closed: nobody may keep it from ending.
+  // The server has closed: no socket may keep it from ending.
   #cutRest(now: number, closedAt: number): void {
     const isLate = now - closedAt >= CLOSING_ANSWER_MS
     for (const socket of this.#sockets.values()) {
@@ -248,8 +248,8 @@ export class SocketWatch {
     }
   }
 
-  // A socket that the kernel has accepted and we have not is reset when the server closes, with the request in it. Node accepts
-  // one a turn: a turn without one means that none was left, and a short one that hardly any can have come since.
+  // When the server closes, a socket in the listen queue is reset, with the request in it. Node accepts one socket in each turn, so after a
+  // turn without one the queue was empty, and after a short turn hardly any socket can have come since.
   async #untilQuiet(): Promise<void> {
     const deadline = this.#now() + QUIET_WITHIN_MS
     for (;;) {
@@ -268,7 +268,7 @@ export class SocketWatch {
   }
 }
 
-// From the front: a socket that came later has waited for less long.
+// From the front: a later socket has waited less long.
 function* olderThan(state: Iterable<WatchedSocket>, time: number): Iterable<WatchedSocket> {
   for (const socket of state) {
     if (socket.since > time) return

@@ -29,9 +29,9 @@ export function readCertificate(certPath: string | undefined, keyPath: string | 
 }
 
 /**
- * Calls `onChange` with the certificate each time a file of it changes, or the process gets SIGHUP; `onError` when the new
- * one cannot be used, and the old one should stay. Looks at the files, not at their folder: mounted secrets are links that
- * are swapped. Returns what ends it.
+ * Calls `onChange` with the certificate each time one of its files changes, or the process gets SIGHUP, and `onError` if the new one cannot be
+ * used and the old one should stay. It looks at the files, not at their folder, because mounted secrets are links that are swapped. Returns
+ * a function that ends it.
  */
 export function watchCertificate(
   certPath: string | undefined,

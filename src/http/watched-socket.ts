@@ -12,8 +12,8 @@ interface Progress {
 }
 
 /**
- * One accepted TCP socket and what its peer owes or is owed: `answers` over HTTP/1.1, `streams` over HTTP/2. Both are empty
- * while it has no request. Times are those of the caller's clock, in ms.
+ * One accepted TCP socket with its unfinished requests: `answers` over HTTP/1.1, `#streams` over HTTP/2. Both are empty while it has none.
+ * Times are those of the caller's clock, in ms.
  */
 export class WatchedSocket {
   /** Answers that are not finished; several when requests were pipelined. The last one is of the newest request. */
@@ -21,7 +21,7 @@ export class WatchedSocket {
   session: ServerHttp2Session | null = null
   /** How many HTTP/2 requests are open, streams of events included. */
   openStreams = 0
-  /** When it began to wait for what it waits for: its first request, or its next one. */
+  /** When it began to wait for its first request, or its next one. */
   since: number
   readonly #raw: Socket
   readonly #streams = new Map<ServerHttp2Stream, Progress>()
@@ -37,7 +37,7 @@ export class WatchedSocket {
     return this.answers.size > 0 || this.openStreams > 0
   }
 
-  /** Begins to look after an HTTP/2 request. */
+  /** Watches an HTTP/2 request from now on. */
   addStream(stream: ServerHttp2Stream, now: number): void {
     this.openStreams++
     this.#streams.set(stream, { since: now, waiting: 0, waitingSince: now, isCancelled: false })
@@ -60,14 +60,14 @@ export class WatchedSocket {
         this.#streams.delete(stream)
         continue
       }
-      // The peer's window for this stream may be closed while its socket is read: so each stream is looked at.
+      // The peer may read its socket and keep the window of this stream closed, so each stream is looked at by itself.
       const waiting = stream.bufferSize
       if (waiting === 0 || waiting !== progress.waiting) progress.waitingSince = now
       progress.waiting = waiting
       unread += waiting
       const isLate = now - progress.since >= requestMs && isUnfinished(stream)
       if (!isLate && now - progress.waitingSince < unreadMs) continue
-      // A reset that cannot leave either leaves the stream as it is, and the next check frees it without one.
+      // A reset that cannot leave keeps the stream as it is; the next check frees the stream without one.
       if (progress.isCancelled) stream.destroy()
       else stream.close(constants.NGHTTP2_CANCEL)
       progress.isCancelled = true
@@ -79,7 +79,7 @@ export class WatchedSocket {
    * Cuts the socket when its peer has taken nothing of its HTTP/1.1 answers for `unreadMs`. Returns how many bytes of them wait.
    */
   checkAnswers(now: number, unreadMs: number): number {
-    // Not there once it is closed. `socket.bytesWritten` counts what was given, not what was taken.
+    // Null once it is closed. `socket.bytesWritten` counts bytes given to the socket, not bytes that the peer took.
     const handle: unknown = Reflect.get(this.#raw, '_handle')
     if (typeof handle !== 'object' || handle === null) return 0
     const waiting = Number(Reflect.get(handle, 'writeQueueSize'))
@@ -94,17 +94,17 @@ export class WatchedSocket {
     return Math.max(waiting, unread)
   }
 
-  /** True once an answer was written that says that no other one follows. */
+  /** True once a written answer said that it is the last one. */
   get hasAnnouncedEnd(): boolean {
     return [...this.answers].some(answer => answer.headersSent && answer.getHeader('connection') === 'close')
   }
 
-  /** Makes the newest answer say that no other one follows on this socket. */
+  /** Makes the newest answer say that it is the last one on this socket. */
   announceEnd(): void {
     const newest = [...this.answers].at(-1)
     for (const answer of this.answers) {
       if (answer.headersSent) continue
-      // Behind a pipelined answer that says so, those that follow would never leave.
+      // Pipelined answers behind one that says so would never leave.
       if (answer === newest) answer.setHeader('connection', 'close')
       else answer.removeHeader('connection')
     }
@@ -120,7 +120,7 @@ export class WatchedSocket {
   }
 }
 
-// One that was ended is an answer like any other: it must be taken.
+// An ended stream is an answer like any other: the peer must take it.
 function isEventStream(stream: ServerHttp2Stream): boolean {
   if (!stream.headersSent || stream.writableEnded) return false
   return String(stream.sentHeaders?.['content-type']).startsWith('text/event-stream')
