@@ -27,7 +27,7 @@ export const tail: Command = {
 }
 
 /**
- * Follows one stream through its breaks.
+ * Follows one stream through its breaks, as docs/protocol.md asks of clients.
  *
  *   connecting  the answer's head is awaited
  *   reading     bytes come; `#watchdog` ends a silence

@@ -2,7 +2,7 @@ import type { StreamClose, StreamExpiring, StreamGap, StreamOpen } from '../stre
 
 export type { CloseReason, GapReason, StreamClose, StreamGap, StreamOpen } from '../stream/control.js'
 
-// Runs in browsers as it is: a native EventSource, and the work of a page around it. No imports but types.
+// Runs in browsers as it is: a native EventSource, and the work of a page around it (docs/protocol.md). No imports but types.
 
 /** Why a stream ended. `refused`: the gateway said no, or nobody answered, too often in a row. `stopped`: `close()`. */
 export interface StreamEnd {

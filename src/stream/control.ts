@@ -5,7 +5,7 @@ import { CLOSE_REASONS, type CloseReason } from './close-reason.js'
 export type { GapReason } from '../event.js'
 export type { CloseReason } from './close-reason.js'
 
-// Pure, and without Node: the client and `tidings tail` take their types from here.
+// Pure, and without Node: the client and `tidings tail` take their types from here. What clients must do with them: docs/protocol.md.
 
 /** `stream.open`, the first event of every stream. */
 export interface StreamOpen {

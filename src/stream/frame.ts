@@ -2,7 +2,7 @@ import { type Cursor, formatCursor } from '../cursor.js'
 import type { Event } from '../event.js'
 import { type ControlEvents, formatControl } from './control.js'
 
-// Pure: events and control events to text/event-stream bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+// Pure: events and control events to text/event-stream bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html, docs/protocol.md).
 
 /** An empty comment: it proves that the link is alive and moves nothing. */
 export const COMMENT_FRAME = Buffer.from(':\n\n')
