@@ -84,27 +84,20 @@ async function auth(
       if (isStream && isForeign(request.headers, request.host, corsOrigins)) {
         throw new OriginForbidden(shown(request.headers.origin ?? 'of another site'))
       }
-      try {
-        // Safe: the query string's parser makes an object of strings and lists of them.
-        const query = request.query as Record<string, unknown>
-        const credential = findCredential(request.headers, query, {
-          cookie: authCookie,
-          inUrl: isStream,
-          isTicketOnly,
-        })
-        if (credential.kind === 'ticket' || credential.kind === 'url-token') hideUrl(reply)
-        if (credential.kind === 'cookie') refuseForgery(request, corsOrigins)
-        request.viewer =
-          credential.kind === 'ticket'
-            ? await access.viewerOf(credential.secret)
-            : await findViewer(credential, request)
-        if (request.viewer.kind === 'user') await access.lookUp(request.viewer.userId)
-        access.refuseRevoked(request.viewer)
-        if (isStream) request.viewer = asOfNow(request.viewer, access.clock)
-      } catch (error) {
-        if (error instanceof Unauthorized) reply.header('www-authenticate', 'Bearer realm="tidings"')
-        throw error
-      }
+      // Safe: the query string's parser makes an object of strings and lists of them.
+      const query = request.query as Record<string, unknown>
+      const credential = findCredential(request.headers, query, {
+        cookie: authCookie,
+        inUrl: isStream,
+        isTicketOnly,
+      })
+      if (credential.kind === 'ticket' || credential.kind === 'url-token') hideUrl(reply)
+      if (credential.kind === 'cookie') refuseForgery(request, corsOrigins)
+      request.viewer =
+        credential.kind === 'ticket' ? await access.viewerOf(credential.secret) : await findViewer(credential, request)
+      if (request.viewer.kind === 'user') await access.lookUp(request.viewer.userId)
+      access.refuseRevoked(request.viewer)
+      if (isStream) request.viewer = asOfNow(request.viewer, access.clock)
     },
     allows: (viewer, action, room) => {
       const isAllowed = { follow: mayFollow, publish: mayPublish, manage: mayManage }[action](viewer, room)

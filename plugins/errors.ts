@@ -18,6 +18,7 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   const known = translate(error, request.headers['content-type'], request.routeOptions.bodyLimit)
   const statusCode = known.statusCode ?? 500
   if (statusCode === 503) reply.header('retry-after', RETRY_AFTER_S)
+  if (known.code === 'TIDINGS_UNAUTHORIZED') reply.header('www-authenticate', 'Bearer realm="tidings"')
   // Fastify would close the connection while the publisher still sends, and the reset could overtake the answer. Instead the
   // rest of the body is read and dropped, until the time limit of a request.
   if (known.code === 'TIDINGS_BODIES_TOO_LARGE') reply.removeHeader('connection')

@@ -20,5 +20,5 @@ t.test('docs/protocol.md has each control event', async t => {
   const source = readFileSync(new URL('../../../../src/stream/control.ts', import.meta.url), 'utf8')
   const types = [...source.matchAll(/^ {2}'(stream\.\w+)': \w+$/gm)].map(([, type]) => type)
   t.ok(types.length >= 4, types.join(', '))
-  for (const type of types) t.match(page, `\n### ${type}\n`, type)
+  for (const type of types) t.match(page, `\n### ${type}\n`, String(type))
 })
