@@ -40,14 +40,14 @@ const TROUBLE_LOG_MS = 10_000
 
 /** The ports of the adapter that is configured. `lifeMs` is the longest that a credential lives. */
 export function createAdapters(config: Config, lifeMs: number, log: Log): Adapters {
-  return config.adapter === 'memory' ? inMemory(config, lifeMs) : onRedis(config, lifeMs, log)
+  return config.adapter === 'memory' ? inMemory(config, lifeMs, log) : onRedis(config, lifeMs, log)
 }
 
-function inMemory({ historySize, historyTtlMs }: Config, lifeMs: number): Adapters {
+function inMemory({ historySize, historyTtlMs }: Config, lifeMs: number, log: Log): Adapters {
   const clock = new ProcessClock()
   return {
     bus: new MemoryBus({ historySize, historyTtlMs }),
-    replicas: new MemoryReplicas(),
+    replicas: new MemoryReplicas(error => log.warn({ err: error }, 'a command was not carried out')),
     access: memoryStores(clock, lifeMs),
     clock,
     rates: null,

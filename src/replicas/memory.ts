@@ -1,14 +1,25 @@
-import type { CommandHandler, ReplicaCommand, Replicas } from './replicas.js'
+import { type CommandHandler, carryOut, type ReplicaCommand, type Replicas } from './replicas.js'
 
 /** A process that is its own and only replica. */
 export class MemoryReplicas implements Replicas {
+  readonly #onTrouble: (error: unknown) => void
   #handler: CommandHandler | null = null
+
+  /** `onTrouble` is told what a handler threw. */
+  constructor(onTrouble: (error: unknown) => void = () => {}) {
+    this.#onTrouble = onTrouble
+  }
 
   listen(handler: CommandHandler): void {
     this.#handler = handler
   }
 
   async ask(command: ReplicaCommand): Promise<number> {
-    return this.#handler?.onCommand(command) ?? 0
+    try {
+      return carryOut(this.#handler, command)
+    } catch (error) {
+      this.#onTrouble(error)
+      return 0
+    }
   }
 }

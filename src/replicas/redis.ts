@@ -5,7 +5,7 @@ import { AccessUnavailable } from '../failures.js'
 import type { RedisLink } from '../redis/link.js'
 import type { RedisNames } from '../redis/names.js'
 import { loadScript } from '../redis/script.js'
-import { type CommandHandler, type ReplicaCommand, ReplicaCommandSchema, type Replicas } from './replicas.js'
+import { type CommandHandler, carryOut, type ReplicaCommand, type Replicas } from './replicas.js'
 
 const script = loadScript(import.meta.url, 'replicas.lua')
 
@@ -89,9 +89,7 @@ export class RedisReplicas implements Replicas {
     if (message === null) return
     if ('count' in message) this.#count(message.id, message.count)
     else {
-      const { command } = message
-      // What a later version asks for is about no stream that this one knows of.
-      const count = Value.Check(ReplicaCommandSchema, command) ? (this.#handler?.onCommand(command) ?? 0) : 0
+      const count = carryOut(this.#handler, message.command)
       // The replica that asked stops waiting by itself when this does not arrive.
       this.#publish({ id: message.id, count }).catch(() => {})
     }

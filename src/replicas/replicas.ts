@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 
 /** What one replica asks of all of them, itself included, at once. Tickets are named by their hash. */
 export const ReplicaCommandSchema = Type.Union([
@@ -17,7 +18,7 @@ export type ReplicaCommand = Static<typeof ReplicaCommandSchema>
 
 /** What a replica does with commands. */
 export interface CommandHandler {
-  /** Carries it out on this replica, and answers how many streams it was about. */
+  /** Carries it out on this replica, and answers how many streams it was about. A replica on which it throws is not counted. */
   onCommand(command: ReplicaCommand): number
   /** Commands may have been missed before this: what they would have said must be looked up. */
   onMissed(): void
@@ -38,4 +39,10 @@ export interface Replicas {
    * @throws AccessUnavailable  it was not sent
    */
   ask(command: ReplicaCommand): Promise<number>
+}
+
+/** Answers what `handler` answers; 0 without a handler, and to a command that this version does not know. */
+export function carryOut(handler: CommandHandler | null, command: unknown): number {
+  // A later version may ask for something that is about no stream of this one.
+  return handler !== null && Value.Check(ReplicaCommandSchema, command) ? handler.onCommand(command) : 0
 }
