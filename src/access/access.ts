@@ -24,7 +24,7 @@ export interface AccessOptions {
   readonly log: Log
 }
 
-/** A ticket as its maker gets it: the only time that it is seen. */
+/** A ticket as its maker gets it. It is shown this once. */
 export interface NewTicket {
   readonly ticket: string
   /** When its session ends, and until when it must be used first; ms since 1970. */
@@ -67,13 +67,13 @@ export class Access {
 
   /** When a credential counts as made. */
   readonly dateOf: DateOf = async (credential, viewer) => {
-    // Which of its dates counts hangs on whether its user was revoked.
+    // Whether its user was revoked decides which of its dates counts.
     await this.lookUp(viewer.userId)
     return this.#dateOf(credential, viewer)
   }
 
   /**
-   * Resolves when users' credentials can be judged: at once, but for a replica that starts.
+   * Resolves when this replica can judge users' credentials: at once, unless it is just starting.
    * @throws AccessUnavailable  not within 1.5 s
    */
   whenReached(): Promise<void> {
@@ -81,8 +81,8 @@ export class Access {
   }
 
   /**
-   * Makes known whether this user was revoked. `null` when that is known anyway; a replica that starts, or is back, asks about
-   * each user until it has read who was revoked.
+   * Asks whether this user was revoked. `null` if this replica knows already. A replica that starts, or is back after a break, asks about each
+   * user until it has read all revocations.
    * @throws AccessUnavailable
    */
   lookUp(userId: string): Promise<void> | null {
@@ -103,7 +103,7 @@ export class Access {
   }
 
   /**
-   * Who comes with this ticket. Does not use it up.
+   * The viewer that comes with this ticket. Does not use it up.
    * @throws Unauthorized       it may not be used
    * @throws AccessUnavailable  nobody can tell now
    */
@@ -125,9 +125,9 @@ export class Access {
   }
 
   /**
-   * Makes the connection that is about to be attached the only user of the viewer's ticket; `null` when another stream has
-   * it. Only an EventSource that comes back (`isReturning`: it names a position) takes it from another: its broken
-   * link may look alive from here. A connection that opens the same URL meanwhile is a second user, and is turned away.
+   * Makes the connection that is about to be attached the only user of the viewer's ticket; `null` if another stream has it. Only an
+   * EventSource that comes back (`isReturning`: it names a position) takes the ticket from another stream, because its broken link may look
+   * alive from here. A connection without a position is a second user, and is turned away.
    * @throws Unauthorized, AccessUnavailable
    */
   takeSeat(viewer: Viewer & { ticket: string }, connectionId: string, isReturning: boolean): Promise<Seat | null> {
@@ -145,7 +145,7 @@ export class Access {
    */
   async revokeUser(userId: string): Promise<number> {
     const at = await this.#stores.revocations.revoke(userId)
-    // Not by the command: this replica may hear none now, and would learn nothing new of it when it hears again.
+    // Not by the command: this replica may be cut off from commands, and would not look up its own revocation later.
     const here = this.#revoke(userId, at)
     return here + (await this.#options.replicas.ask({ kind: 'revoke-user', userId, at }))
   }
@@ -191,7 +191,7 @@ export class Access {
   #revoke(userId: string, at: number): number {
     const { gateway } = this.#options
     this.#stores.revocations.known.note(userId, at)
-    // No credential dated ahead is let in. One that is ahead now was made before the clock was set back, and so before this.
+    // No credential dated ahead is let in. A credential that is ahead now was made before the clock was set back, and so before this.
     const ahead = this.clock.now() + DATED_AHEAD_MS
     const isOlder = ({ issuedAt }: Connection) => issuedAt === null || issuedAt <= at || issuedAt > ahead
     const ended = gateway.connectionsOf(userId).filter(isOlder)

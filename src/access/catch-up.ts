@@ -5,7 +5,7 @@ import { Freshness } from './freshness.js'
 import type { RevocationStore } from './revocations.js'
 import type { Seats } from './seats.js'
 
-/** What is caught up on, and where it has effect. */
+/** What a catch-up works with. */
 export interface CatchUpOptions {
   readonly gateway: Gateway
   readonly revocations: RevocationStore
@@ -123,13 +123,13 @@ export class CatchUp {
   async #syncRevocations(): Promise<void> {
     const { revocations, gateway, replicas, log } = this.#options
     if (this.#freshness.isStarting) {
-      // Any question will do: once Redis answers, this replica can tell of each user whether they were revoked.
+      // Any question will do: once Redis answers, this replica can ask about each user.
       await revocations.ask('')
       this.#freshness.reach()
       gateway.holdReady(null)
     }
     const hasNews = await revocations.learn()
-    // What was missed while this ran is learned by the next look.
+    // The next look learns what was missed while this one ran.
     if (!this.#isMissing()) this.#freshness.learn()
     if (hasNews) await this.#endRevoked()
     // A failover may have lost the newest revocations, and other replicas may have looked for them meanwhile.
@@ -150,7 +150,7 @@ export class CatchUp {
     }
   }
 
-  // The store does not tell whom the news are about, so every stream is checked; a part in each turn, so that others' events pass.
+  // The store does not tell which users are new, so every stream is checked: a part in each turn, so that events pass in between.
   async #endRevoked(): Promise<void> {
     const { gateway, revocations } = this.#options
     let checked = 0

@@ -1,22 +1,22 @@
 import { AccessUnavailable } from '../failures.js'
 
-// As long as an answer of Redis may take: an answer over HTTP must come within 2 s.
+// As long as an answer of Redis may take, because an answer over HTTP must come within 2 s.
 const WAIT_MS = 1_500
 
 /**
- * Whether this replica knows what was revoked.
+ * Whether this replica knows all revocations.
  *
- *   starting  it knows nothing, and cannot ask yet: it is not ready, and users' credentials wait
- *   behind    it is reading who was revoked, all of it or what it missed: meanwhile it asks about each user
- *   fresh     it knows; or it is cut off, and knows what was revoked before
+ *   starting  it knows none and cannot ask yet: it is not ready, and users' credentials wait
+ *   behind    it reads all revocations, or those that it missed; meanwhile it asks about each user
+ *   fresh     it knows all; or it is cut off, and knows those that were made before
  */
 export class Freshness {
   #state: 'starting' | 'behind' | 'fresh'
   #hasLearned = false
-  // Each looks whether it is fresh, and settles.
+  // Each waiting call settles when it is run.
   readonly #waiting = new Set<() => void>()
 
-  /** One that shares nothing with anybody is fresh from the start. */
+  /** A replica that shares its revocations with no other one is fresh from the start. */
   constructor(isShared: boolean) {
     this.#state = isShared ? 'starting' : 'fresh'
   }
@@ -29,7 +29,7 @@ export class Freshness {
     return this.#state === 'starting'
   }
 
-  /** Something may have been missed. */
+  /** Revocations may have been missed. */
   miss(): void {
     if (this.#state === 'fresh') this.#state = 'behind'
   }
@@ -40,16 +40,16 @@ export class Freshness {
     this.release()
   }
 
-  /** What was missed is known. */
+  /** All revocations were read. */
   learn(): void {
     this.#state = 'fresh'
     this.#hasLearned = true
     this.release()
   }
 
-  /** It cannot be looked up now. Streams stay open while Redis is away, and new ones wait in them for its return. */
+  /** The store cannot be asked now. Open streams stay open while Redis is away, and new ones wait for its return. */
   cutOff(): void {
-    // One that has not read everything once knows too little to go on without asking.
+    // A replica that has never read all revocations knows too little to go on without asking.
     if (this.#state === 'behind' && this.#hasLearned) this.learn()
   }
 
@@ -58,7 +58,7 @@ export class Freshness {
     for (const settle of [...this.#waiting]) settle()
   }
 
-  /** Resolves when what was revoked is known, or can be asked. @throws AccessUnavailable  not within 1.5 s */
+  /** Resolves when revocations are known or can be asked for. @throws AccessUnavailable  not within 1.5 s */
   async whenReached(): Promise<void> {
     if (!this.isStarting) return
     await new Promise<void>((resolve, reject) => {

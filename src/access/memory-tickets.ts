@@ -17,8 +17,8 @@ const MAX_USED = 100_000
 const MAX_UNKNOWN_REVOKED = 10_000
 
 /**
- * Tickets of a single process. Bounded, whoever asks for how many: past ten thousand unused ones or 16 MiB, and past a hundred
- * thousand used ones or an eighth of the heap, who made the most loses the oldest; of the used ones those that nobody uses now.
+ * Tickets of a single process, bounded: past ten thousand unused ones or 16 MiB, and past a hundred thousand used ones or an eighth of the
+ * heap, the maker of the most loses its oldest. Used tickets that a stream has stay.
  */
 export class MemoryTickets implements TicketStore {
   readonly #clock: Clock
@@ -28,7 +28,7 @@ export class MemoryTickets implements TicketStore {
     bytes: heapShare(1 / 8),
     mayGo: ({ connectionId }) => connectionId === null,
   })
-  /** Revoked without having been known, as in Redis. */
+  /** Tombstones of tickets that were unknown when they were revoked, as in Redis. */
   readonly #unknownRevoked = new Set<string>()
 
   constructor(clock: Clock) {

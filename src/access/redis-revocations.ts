@@ -10,13 +10,13 @@ const script = loadScript(import.meta.url, 'revocations.lua')
 
 const PAGE_USERS = 5_000
 const PUT_USERS = 1_000
-// What is read again: signals and failovers lose what is young, and clocks of two servers differ.
+// The newest part is read again: lost commands and failovers lose young entries, and clocks of two servers differ.
 const OVERLAP_MS = 600_000
-// Somebody may be revoked between the answer and the comparison.
+// A user may be revoked between the answer and the comparison.
 const RECENT_TRIES = 2
 const READY_TIMEOUT_MS = 1_500
 
-/** What each call tells about the set: when that was, and from when on there may be entries, in ms since 1970. */
+/** What each call tells about the set: the time of the call, and that of the oldest possible entry, in ms since 1970. */
 interface Head extends Digest {
   readonly now: number
   readonly oldest: number
@@ -30,13 +30,13 @@ export class RedisRevocations implements RevocationStore {
   readonly #key: string
   readonly #clock: RedisClock
   readonly #lifeMs: number
-  /** When the last time of learning began; `null` before the first. */
+  /** When the last `learn` began; `null` before the first. */
   #learnedAt: number | null = null
   #pass = 0
-  /** Kept until they are told, though a call between fails. */
+  /** Both are kept until `learn` and `restore` tell them, even if a call between fails. */
   #hasNews = false
   #wasRestored = false
-  /** How the set was after a whole reading, until `restore`. */
+  /** The set's head after a whole reading, until `restore`. */
   #readWhole: Head | null = null
 
   constructor(link: RedisLink, names: RedisNames, clock: RedisClock, lifeMs: number) {
@@ -79,7 +79,7 @@ export class RedisRevocations implements RevocationStore {
     return wasRestored
   }
 
-  // Reads what changed since the last time, and puts back what was lost of it; `false` when there is more to it.
+  // Reads the changes since the last time, and puts back lost ones; `false` if the sets still differ.
   async #catchUp(): Promise<boolean> {
     if (this.#learnedAt === null) return false
     for (let tries = 0; tries < RECENT_TRIES; tries++) {
@@ -90,7 +90,7 @@ export class RedisRevocations implements RevocationStore {
     return false
   }
 
-  // Takes notice of everybody who was revoked at `since` or later; answers how the set was at the end of it.
+  // Notes every user who was revoked at `since` or later; resolves with the set's head at the end.
   async #read(since: number): Promise<Head> {
     const { table } = this.known
     this.#pass = table.beginPass()
@@ -99,7 +99,7 @@ export class RedisRevocations implements RevocationStore {
     table.reserve(count)
     for (;;) {
       const last = lastOf(page)
-      // Asked for before this page is taken in, so that Redis and this replica work at the same time.
+      // The next page is asked for before this one is taken in, so that Redis and this replica work at the same time.
       const next = last === null ? null : this.#page(last.at, last.user)
       this.#take(page)
       if (next === null) break
@@ -121,7 +121,7 @@ export class RedisRevocations implements RevocationStore {
       const comma = page.indexOf(',', i)
       const end = page.indexOf(',', comma + 1)
       const next = end < 0 ? page.length : end
-      // What is no user's key was not written by a replica.
+      // A member of another length was not written by a replica.
       if (comma - i === 16) {
         const [high, low] = [hexAt(page, i), hexAt(page, i + 8)]
         if (table.set(high, low, wholeNumber(page, comma + 1, next), this.#pass)) this.#hasNews = true
@@ -130,7 +130,7 @@ export class RedisRevocations implements RevocationStore {
     }
   }
 
-  // What is known here since then and was not there; `null` when there was nothing.
+  // Puts back entries since `since` that are known here and not there; `null` if there were none.
   async #putBack(since: number): Promise<Head | null> {
     let head: Head | null = null
     let batch: (string | number)[] = []
@@ -153,7 +153,7 @@ export class RedisRevocations implements RevocationStore {
     return digest.count === count && digest.sum === sum
   }
 
-  // Everything was compared and the sum is wrong all the same: something else wrote to the set.
+  // All entries agree and the sum is wrong: another writer changed the set.
   async #mend(): Promise<void> {
     const [head] = await this.#page(Number.MAX_SAFE_INTEGER, '')
     const { digest } = this.known.table
@@ -172,7 +172,7 @@ export class RedisRevocations implements RevocationStore {
   }
 }
 
-// Both by hand: slices of a string for each of a million users took as long again as all the rest of it.
+// Both by hand: slices of a string for each of a million users took as long as all other work.
 function hexAt(text: string, from: number): number {
   let number = 0
   for (let i = from; i < from + 8; i++) {

@@ -1,12 +1,12 @@
 import { hash } from 'node:crypto'
 
-/** A user as revocations know them: the first 64 bits of the id's SHA-256. Two users share one in 1 of 10^19 pairs. */
+/** A user's key: the first 64 bits of the SHA-256 of the id. Two users share a key in 1 of 10^19 pairs. */
 export interface UserKey {
   readonly high: number
   readonly low: number
 }
 
-/** What two sets are compared by: how many users they hold, and a sum over users and times. */
+/** A checksum to compare two sets: the number of users, and a sum over users and times. */
 export interface Digest {
   readonly count: number
   readonly sum: number
@@ -48,7 +48,7 @@ export class RevocationTable {
   #sum = 0
   #pass = 0
 
-  /** What the table holds, to be compared with another of the same revocations. */
+  /** The checksum of the table. */
   get digest(): Digest {
     return { count: this.#size, sum: this.#sum }
   }
@@ -64,7 +64,7 @@ export class RevocationTable {
   }
 
   /**
-   * The user was revoked at `at`, or later if that is known; `pass` is the pass that saw it elsewhere, 0 for none. `true` when
+   * Notes that the user was revoked at `at`; a later known time stays. `pass` is the pass that saw the entry elsewhere, 0 for none. `true` if
    * it is news.
    */
   set(high: number, low: number, at: number, pass = 0): boolean {
@@ -74,7 +74,7 @@ export class RevocationTable {
       this.reserve(this.#size + 1)
       return this.set(high, low, at, pass)
     }
-    // Elsewhere they have an older time: what is known here is not there.
+    // The other set has an older time, so it lacks the entry that is known here.
     if (known > at) return false
     if (pass !== 0) this.#slots.marks[slot] = pass
     if (known === at) return false
@@ -95,7 +95,7 @@ export class RevocationTable {
     if (length > this.#slots.at.length) this.#rebuild(length, 0)
   }
 
-  /** Forgets who was revoked before `before`. */
+  /** Forgets revocations older than `before`. */
   prune(before: number): void {
     const { at } = this.#slots
     let kept = 0
@@ -110,7 +110,7 @@ export class RevocationTable {
     this.#rebuild(length, before)
   }
 
-  /** Begins to compare with another set; entries that it has too are to be `set` with the number that this answers. */
+  /** Begins to compare with another set: call `set` for each of its entries with the returned number. */
   beginPass(): number {
     if (this.#pass === LAST_PASS) {
       this.#slots.marks.fill(0)
@@ -119,7 +119,7 @@ export class RevocationTable {
     return ++this.#pass
   }
 
-  /** Who was revoked at or after `since` and was not seen elsewhere in this pass, as far as it was known when this began. */
+  /** Entries from `since` on that this pass did not see elsewhere, as far as they were known when it began. */
   *unseen(since: number, pass: number): Generator<[user: string, at: number]> {
     const { high, low, at, marks } = this.#slots
     for (let i = 0; i < at.length; i++) {

@@ -7,30 +7,30 @@ import { RevocationTable, userKeyOf } from './revocation-table.js'
  * @throws AccessUnavailable  from every method that resolves: nothing was changed, as far as can be told
  */
 export interface RevocationStore {
-  /** What this replica knows. */
+  /** The revocations that this replica knows. */
   readonly known: Revocations
-  /** False where nobody but this process revokes: there is nothing to learn. */
+  /** False if only this process revokes: then there is nothing to learn. */
   readonly isShared: boolean
-  /** Makes void what was made for the user until now; resolves with when that was. Known here from then on. */
+  /** Voids every credential that the user got until now; resolves with that time. `known` here from then on. */
   revoke(userId: string): Promise<number>
-  /** Makes known here when this user was revoked; for as long as `learn` has not read it. Costs one question. */
+  /** Asks when this user was revoked, for as long as `learn` has not read it. Costs one question. */
   ask(userId: string): Promise<void>
   /**
-   * Learns what others revoked; resolves with whether there was any. Costs what changed since the last time; everything only
-   * where the two do not agree afterwards. Calls must not overlap.
+   * Learns the revocations of other replicas; resolves with whether there were any. It reads the changes since the last time, and everything
+   * only if the two do not agree afterwards. Calls must not overlap.
    */
   learn(): Promise<boolean>
-  /** Puts back what is known here and was lost there; resolves with whether anything was. To be called after `learn`. */
+  /** Puts back revocations that the store lost; resolves with whether there were any. To be called after `learn`. */
   restore(): Promise<boolean>
 }
 
-/** When users were revoked, as far as this replica knows; asked at each open, so it must not ask Redis. */
+/** When users were revoked, as far as this replica knows. Every new stream asks it, so it must not ask Redis. */
 export class Revocations {
   readonly table = new RevocationTable()
   readonly #clock: Clock
   readonly #lifeMs: number
 
-  /** `lifeMs` is the longest that a credential lives: what was revoked before is forgotten. */
+  /** `lifeMs` is the longest that a credential lives; older revocations are forgotten. */
   constructor(clock: Clock, lifeMs: number) {
     this.#clock = clock
     this.#lifeMs = lifeMs
@@ -49,7 +49,7 @@ export class Revocations {
     return this.table.get(userKeyOf(userId)) || null
   }
 
-  /** True when what was made for the user at `issuedAt` is void. Tokens say when in whole seconds, rounded down. */
+  /** True if a credential of the user that was made at `issuedAt` is void. Tokens are dated in whole seconds, rounded down. */
   covers(userId: string, issuedAt: number | null): boolean {
     if (issuedAt === null) return false
     return issuedAt <= (this.revokedAt(userId) ?? Number.NEGATIVE_INFINITY)

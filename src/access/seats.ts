@@ -26,11 +26,11 @@ type Taken = Seat & { readonly connection: Connection }
 type Ending = { readonly fence: number; readonly reason: 'replaced' | 'revoked'; readonly heardAt: number }
 
 const SYNC_AT_ONCE = 500
-// Endings of tickets that are remembered for connections which are just being made, and for a Redis that lost them.
+// Ends of tickets are remembered for connections that are just being made, and for a Redis that lost them.
 const REMEMBERED_ENDINGS = 1_000
 const LOST_AGAIN_MS = 600_000
 
-/** Connections of this replica that came with a ticket: one at a time for each, over all replicas. */
+/** Connections of this replica that came with a ticket. Over all replicas, a ticket has one connection at a time. */
 export class Seats {
   readonly #options: SeatsOptions
   /** By the ticket's hash. */
@@ -42,7 +42,7 @@ export class Seats {
     this.#options = options
   }
 
-  /** Gives nothing back any more: nobody could be told. Idempotent. */
+  /** Tickets are not given back any more, because the store is about to be closed. Idempotent. */
   close(): void {
     this.#isClosed = true
   }
@@ -53,7 +53,7 @@ export class Seats {
     const { ticket: hash, userId, follow, issuedAt, expiresAt } = viewer
     let taken = await tickets.take(hash, connectionId, isReturning)
     if (taken.outcome === 'held') {
-      // A replica that died never gave it back: only an answer proves that somebody has it.
+      // A replica that died never gave the ticket back. Only an answer proves that a stream has it.
       if ((await replicas.ask({ kind: 'probe-ticket', hash })) > 0) return null
       taken = await tickets.take(hash, connectionId, true)
     }
@@ -70,7 +70,7 @@ export class Seats {
     const { hash, fence } = seat
     const { gateway } = this.#options
     const other = this.#taken.get(hash)
-    // Two may come back at once: the higher fence stays, in whatever order they sit down.
+    // Two may come back at once. The connection with the higher fence stays, in whatever order they sit down.
     if (other !== undefined && other.fence > fence) {
       gateway.disconnect(connection, 'replaced')
       return
@@ -82,7 +82,7 @@ export class Seats {
       if (!this.#isClosed)
         this.#inBackground(this.#options.tickets.leave(hash, connection.id), 'leaving a ticket failed')
     })
-    // Ended between being taken and being used.
+    // The ticket was ended after `take` and before this.
     const ending = this.#endings.get(hash)
     if (ending !== undefined && fence < ending.fence) gateway.disconnect(connection, ending.reason)
   }
@@ -104,7 +104,7 @@ export class Seats {
     return 1
   }
 
-  /** Looks up what was missed, and tells the store again what it may have lost. @throws AccessUnavailable */
+  /** Looks up missed ends, and tells the store again what it may have lost. @throws AccessUnavailable */
   async sync(): Promise<void> {
     const since = performance.now() - LOST_AGAIN_MS
     const revoked = [...this.#endings].filter(([, { reason, heardAt }]) => reason === 'revoked' && heardAt > since)
@@ -112,7 +112,7 @@ export class Seats {
     await inGroups([...this.#taken.values()], seat => this.#keep(seat))
   }
 
-  // Where it was good again, another replica had put it back, whose stream of it is open.
+  // If the ticket was good again, another replica with an open stream of it had put it back.
   async #revokeAgain(hash: string): Promise<void> {
     const { tickets, replicas } = this.#options
     if (!(await tickets.revoke(hash))) return

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.js'
 import type { Revocations } from './revocations.js'
 
 /**
- * When credentials were first shown, as all replicas know it; each by a hash of it.
+ * When credentials were first shown to any replica, each by its hash.
  * @throws AccessUnavailable  from every method
  */
 export interface SightingStore {
@@ -14,7 +14,7 @@ export interface SightingStore {
   find(credential: string): Promise<number | null>
 }
 
-/** What dates are found with. `lifeMs` is how long one without an end is remembered. */
+/** What dates are found with. A credential without an end is remembered for `lifeMs`. */
 export interface DateOptions {
   readonly clock: Clock
   readonly sightings: SightingStore
@@ -34,7 +34,7 @@ export function createDateOf({ clock, sightings, revocations, lifeMs }: DateOpti
   }
 }
 
-/** What an application's viewer is known as: applications show no credential, but say whose it is and of when. */
+/** The name of an application's viewer in the store: applications show no credential, but say the user and the date. */
 export function sessionIdOf({ userId, issuedAt }: Viewer): string {
   return hash('sha256', `${userId}\n${issuedAt}`, 'base64url')
 }

@@ -19,15 +19,15 @@ export interface ShelfLimits {
   readonly mayGo: (stored: Stored) => boolean
 }
 
-// What a ticket, and each of its patterns, takes beside its characters. Measured with Node 20.
+// A ticket, and each of its patterns, takes this beside its characters. Measured with Node 20.
 const TICKET_BYTES = 300
 const PATTERN_BYTES = 32
 // A tenth goes at once, so that tickets are not looked through for each new one.
 const KEPT = 0.9
 
 /**
- * Tickets in the order in which they came, bounded in number and bytes. Past a bound, makers with the most lose their oldest, so
- * that a maker of many, or of large ones, pushes out its own.
+ * Tickets in the order of their arrival, bounded in number and bytes. Past a bound, the makers with the most lose their oldest: a maker of
+ * many or large tickets pushes out its own.
  */
 export class TicketShelf {
   readonly #limits: ShelfLimits
@@ -57,7 +57,7 @@ export class TicketShelf {
     this.#charge(stored.maker, -sizeOf(stored))
   }
 
-  /** Forgets the oldest as long as they are over. */
+  /** Forgets tickets from the oldest on, up to the first one that is not over. */
   dropOldest(isOver: (stored: Stored) => boolean): void {
     for (const [hash, stored] of this.#byHash) {
       if (!isOver(stored)) return
@@ -65,12 +65,12 @@ export class TicketShelf {
     }
   }
 
-  /** Makes room when there are too many; of all that are over first. Cost: all of them, once for a tenth of them. */
+  /** Makes room if there are too many; tickets that are over go first. Cost: a step for each ticket, once for a tenth of them. */
   makeRoom(isOver: (stored: Stored) => boolean): void {
     if (!this.#isFull(1)) return
     for (const [hash, stored] of this.#byHash) if (isOver(stored)) this.delete(hash)
     const { bytes, tickets, mayGo } = this.#limits
-    // As if each had the average size: what is too much in number is too much in bytes then.
+    // Counts each ticket with the average size, so that too many tickets are too many bytes, too.
     const average = this.#bytes / Math.max(1, this.#byHash.size)
     const level = levelOf([...this.#bytesOf.values()], Math.min(bytes, tickets * average) * KEPT)
     for (const [hash, stored] of this.#byHash) {
@@ -91,7 +91,7 @@ export class TicketShelf {
   }
 }
 
-// What each may keep at most, so that all together keep no more than `bytes`: who has less than that loses nothing.
+// The most that each maker may keep, so that all together keep at most `bytes`. A maker with less loses nothing (max-min fairness).
 function levelOf(held: number[], bytes: number): number {
   held.sort((a, b) => a - b)
   let left = bytes

@@ -10,13 +10,13 @@ export interface Ticket {
   readonly expiresAt: number
 }
 
-/** What a ticket is to stand for. */
+/** A wish for a ticket. */
 export interface TicketRequest {
   readonly userId: string
   readonly follow: readonly string[]
   /** How long its session lasts. */
   readonly sessionMs: number
-  /** Who makes it. A store that is bounded takes room from those who made the most. */
+  /** The maker. A bounded store takes room from the makers of the most tickets. */
   readonly maker: string
 }
 
@@ -38,36 +38,35 @@ export type Taken = { readonly outcome: 'taken'; readonly fence: number } | { re
  *
  *   fresh    made; gone unless it is taken within `FIRST_USE_MS`
  *   used     by one connection, or by none between two; until its session ends
- *   revoked  refused, and remembered as such for as long as a replica may still have a stream of it; of those that the store
- *            never heard of, the newest ten thousand
+ *   revoked  refused, and kept as a tombstone for as long as a replica may still have a stream of it. Of unknown tickets the newest
+ *            ten thousand tombstones are kept
  *
  * @throws AccessUnavailable  from every method: nothing was changed, as far as can be told
  */
 export interface TicketStore {
-  /** The store's clock says when: that of a replica may be wrong. */
+  /** The store's clock dates it, because the clock of a replica may be wrong. */
   make(hash: string, request: TicketRequest): Promise<MadeTicket>
   /** The ticket, if it may be used. */
   find(hash: string): Promise<Ticket | null>
-  /** Makes the connection its only user. One that does not return (`isReturning`) gets it only when nobody has it. */
+  /** Makes the connection its only user. Without `isReturning` it gets the ticket only if no connection has it. */
   take(hash: string, connectionId: string, isReturning: boolean): Promise<Taken>
   /** The connection is over. */
   leave(hash: string, connectionId: string): Promise<void>
-  /** Resolves with whether it was good until then, as far as the store knew. */
+  /** Resolves with whether the store knew it as good until then. */
   revoke(hash: string): Promise<boolean>
-  /** Whether a stream that is still open may stay, after news may have been missed. What the store lost is put back. */
+  /** Whether an open stream may stay after news may have been missed. A ticket that the store lost is put back. */
   keep(hash: string, ticket: Ticket, connectionId: string, fence: number): Promise<Kept>
 }
 
 /**
- * What became of the ticket of a stream that is open. `regained`: it is the stream's, but the store knew of an earlier fence
- * only, whose stream may be open too.
+ * The outcome of `keep`. `regained`: the ticket is the stream's, but the store knew a lower fence, whose stream may be open too.
  */
 export type Kept = 'yours' | 'regained' | 'replaced' | 'revoked'
 
 /** A ticket must be used within this time. */
 export const FIRST_USE_MS = 60_000
 
-/** How long a ticket's session lasts at most, and if nothing else is asked for. */
+/** How long a ticket's session lasts at most, and by default. */
 export const MAX_SESSION_MS = 12 * 3_600_000
 
 /** A new ticket: 256 random bits behind a mark that secret scanners can look for. */
@@ -75,12 +74,12 @@ export function newTicket(): string {
   return `tkt_${randomBytes(32).toString('base64url')}`
 }
 
-/** True for what may be a ticket. */
+/** True for a text in the form of a ticket. */
 export function isTicket(text: string): boolean {
   return /^tkt_[A-Za-z0-9_-]{43}$/.test(text)
 }
 
-/** What a ticket is stored and spoken of as. */
+/** The hash by which a ticket is stored and named. */
 export function hashTicket(ticket: string): string {
   return hash('sha256', ticket, 'base64url')
 }

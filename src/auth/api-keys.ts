@@ -2,7 +2,7 @@ import { hash, timingSafeEqual } from 'node:crypto'
 import { isUserId } from '../room.js'
 import { ANY_ROOM, isPattern, type Viewer } from './viewer.js'
 
-/** A server's key: who it is and what it may publish to. The key itself is not kept. */
+/** A server's key by its digest, with its name and publish patterns. The key itself is not kept. */
 export interface ApiKey {
   readonly name: string
   readonly patterns: readonly string[]
@@ -14,8 +14,8 @@ const MIN_KEY_LENGTH = 16
 
 /**
  * Reads `name=key,name=key`, with publish patterns after bars: `jobs=k3y...|session:*|user:*`. A name may have several keys,
- * so that they can be rotated. `problems` name what is wrong by position
- * and quote nothing: in a pair that is the wrong way round the name is the key, and so is a pattern behind a bar in a key.
+ * so that they can be rotated. `problems` name mistakes by position and
+ * quote nothing: in a pair the wrong way round, the name is the key.
  */
 export function parseApiKeys(text: string): { keys: ApiKey[]; problems: string[] } {
   const keys: ApiKey[] = []
@@ -48,8 +48,7 @@ export function parseApiKeys(text: string): { keys: ApiKey[]; problems: string[]
 }
 
 /**
- * Finds whose key was presented; `null` for nobody's. Takes the same time wherever the key differs, because digests are
- * compared, and all of them.
+ * Finds the server whose key was presented; `null` for an unknown key. It compares all digests in constant time.
  */
 export function createKeyring(keys: readonly ApiKey[]): (presented: string) => Viewer | null {
   const ring = keys.map(({ name, patterns, digest }) => {

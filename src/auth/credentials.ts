@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Unauthorized } from '../errors.js'
 
-/** What a request proves its viewer with; never to be logged or quoted. */
+/** The proof of who sends a request; never to be logged or quoted. */
 export type Credential =
   | { readonly kind: 'bearer' | 'api-key' | 'cookie' | 'url-token' | 'ticket'; readonly secret: string }
   | { readonly kind: 'none' }
@@ -14,13 +14,13 @@ export interface CredentialPlaces {
   readonly cookie: string | undefined
   /** True where `?token=` and `?ticket=` count: on the stream, because EventSource cannot send headers. */
   readonly inUrl: boolean
-  /** True where an application knows its own credentials, and only tickets are ours. */
+  /** True if an application knows its own credentials, and only tickets are ours. */
   readonly isTicketOnly?: boolean
 }
 
 /**
- * Finds the one credential that counts. What a program put there on purpose goes before the cookie that a browser adds by
- * itself, and a bad one is never passed over for another.
+ * Finds the one credential that counts. A credential that a program sends on purpose goes before the cookie, which a browser adds by itself.
+ * A bad credential is never passed over for another one.
  * @throws Unauthorized  one is there but not in a form that can be one
  */
 export function findCredential(

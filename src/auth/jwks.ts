@@ -1,17 +1,17 @@
 import { createLocalJWKSet, errors, type JWSHeaderParameters, type JWTVerifyGetKey } from 'jose'
 import { KeysUnavailable } from '../failures.js'
 
-/** Keys are asked for again after this long, while the old ones go on serving. */
+/** Keys are fetched again after this long; the old ones serve meanwhile. */
 const MAX_AGE_MS = 600_000
-/** A token with an unknown key makes the key server be asked at most this often. */
+/** Tokens with an unknown key cause at most one request to the key server in this time. */
 const COOLDOWN_MS = 10_000
 const TIMEOUT_MS = 5_000
 
-/** What keeps a URL from being a key server's, without anything of it; `null` when nothing does. */
+/** Why a URL cannot be a key server's, without quoting it; `null` if it can. */
 export function keyServerProblem(url: string): string | null {
   if (!URL.canParse(url)) return 'is no URL'
   const { username, password } = new URL(url)
-  // It would stand in error messages; and no request can be made to such a URL anyway.
+  // It would stand in error messages, and `fetch` refuses such a URL anyway.
   return username === '' && password === '' ? null : 'holds a user or password, which a key server must not need'
 }
 
@@ -26,9 +26,9 @@ export interface RemoteKeysOptions {
 /**
  * The public keys that an issuer publishes (RFC 7517).
  *
- *   empty   nothing was loaded so far: each use asks, at most once in `COOLDOWN_MS`
- *   loaded  serves what it has; asks again in the background after `MAX_AGE_MS`, and before an answer for an unknown `kid`.
- *           Whatever goes wrong meanwhile leaves the old keys in place.
+ *   empty   no keys so far: a use fetches them, at most once in `COOLDOWN_MS`
+ *   loaded  serves its keys; fetches again in the background after `MAX_AGE_MS`, and before an answer for an unknown `kid`. A failure
+ *           leaves the old keys in place
  */
 export class RemoteKeys {
   readonly #options: RemoteKeysOptions
@@ -106,7 +106,7 @@ function hasKeyId(header: JWSHeaderParameters | undefined): boolean {
   return typeof header?.kid === 'string'
 }
 
-// In words, down to what the network said. Of an answer that is no JSON the parser would quote the beginning.
+// In words, down to the network's own error. The parser would quote the beginning of an answer that is no JSON.
 function reasonOf(error: unknown): string {
   if (error instanceof SyntaxError) return 'the key server answered something that is no JSON'
   if (!(error instanceof Error)) return String(error)

@@ -31,7 +31,7 @@ const MAX_TOKEN_LENGTH = 8_192
 const REMEMBERED_MS = 60_000
 
 const ACCESS_TYPES: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'at+jwt'])
-// Where issuers say in the payload what a token is for: Keycloak, Cognito, libraries of frameworks.
+// Claims in which issuers say what a token is for: Keycloak, Cognito, libraries of frameworks.
 const KIND_CLAIMS = ['typ', 'token_use', 'token_type', 'type']
 const OTHER_KINDS = /^(?:refresh|offline|logout|(?:registration|initial) ?access)(?:[_ -]?token)?$/i
 
@@ -69,8 +69,8 @@ export function createTokenVerifier(rules: TokenRules): (token: string) => Promi
   }
 }
 
-// The date is noted before it is judged: a token that is refused today for being dated ahead will be taken some day, and is to
-// count as made today then.
+// The date is noted before it is judged: a token that is refused today because it is dated ahead will be accepted some day, and must then
+// count as made today.
 async function dated(id: string, viewer: Viewer, { iat }: JWTPayload, rules: TokenRules): Promise<Viewer> {
   const { now, maxLifeMs } = rules
   const issuedAt = await rules.dateOf(id, viewer)
@@ -86,7 +86,7 @@ async function dated(id: string, viewer: Viewer, { iat }: JWTPayload, rules: Tok
   return { ...viewer, issuedAt }
 }
 
-// What was signed, without the signature: that can be written in several ways, and each would be a token never seen before.
+// The signed part without the signature: a signature can be written in several ways, and each would make a token never seen before.
 function idOf(token: string): string {
   return hash('sha256', token.slice(0, token.lastIndexOf('.')), 'base64url')
 }
@@ -102,7 +102,7 @@ async function claimsOf(token: string, { key, algorithms, type }: TokenRules, op
   }
 }
 
-// An issuer signs many kinds of token with one key: those that renew others, end sessions or prove something must not open streams.
+// An issuer signs many kinds of tokens with one key. Refresh, logout and identity tokens must not open streams.
 function checkKind(typ: unknown, payload: JWTPayload, required: string | undefined): void {
   const kind = mediaType(typ)
   if (required === undefined ? !ACCESS_TYPES.has(kind) : kind !== mediaType(required)) {
@@ -154,7 +154,7 @@ function viewerOf({ sub, exp, iat, tidings }: JWTPayload, { maxLifeMs }: TokenRu
     throw new Unauthorized("the token's sub must be a user id: 1-195 characters of A-Z a-z 0-9 _ . : @ / -")
   }
   const expiresAt = exp! * 1_000
-  // Without iat it counts as made as early as it can have been: a revocation must not miss it.
+  // Without iat it counts as made at the earliest possible time, so that a revocation does not miss it.
   const issuedAt = iat === undefined ? expiresAt - maxLifeMs : iat * 1_000
   const { follow, publish } = permissionsOf(tidings, sub)
   return { userId: sub, kind: 'user', follow, publish, expiresAt, issuedAt, ticket: null }

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 
-/** What of a request tells where it came from. */
+/** The parts of a request that tell where it came from. */
 export interface Arrival {
   readonly headers: IncomingHttpHeaders
   /** Names and values in turn, each line by itself. */
@@ -12,7 +12,7 @@ export interface Arrival {
   readonly socket: { readonly localAddress?: string | undefined; readonly remoteAddress?: string | undefined }
 }
 
-// What proxies add to the requests that they pass on, beside `X-Forwarded-*`.
+// Headers that proxies add to requests, beside `X-Forwarded-*`.
 const PROXY_HEADERS = [
   'forwarded',
   'via',
@@ -30,9 +30,9 @@ const PROXY_HEADERS = [
 ]
 
 /**
- * What shows that a request was not made on this machine for a name of this machine, in words; `null` when nothing does. A
- * proxy on this machine connects from loopback for the whole world, and a page of any site can give its own name the address
- * 127.0.0.1 (DNS rebinding): so what the request says counts as much as its connection. Pages of `listed` origins are welcome.
+ * The sign, in words, that a request was not made on this machine for a name of this machine; `null` if there is none. A proxy on this
+ * machine connects from loopback for the whole world, and a page of any site can give its own name the address 127.0.0.1 (DNS rebinding).
+ * So the headers count as much as the connection. Pages of `listed` origins are welcome.
  */
 export function outsiderMark(arrival: Arrival, listed: readonly string[]): string | null {
   const { headers, socket } = arrival
@@ -46,7 +46,7 @@ export function outsiderMark(arrival: Arrival, listed: readonly string[]): strin
       return `the request came through a proxy (it has the header ${name})`
     }
   }
-  // nginx speaks it to what is behind it unless it is told otherwise, and gives it a Host of this machine and no header of its own.
+  // nginx by default speaks HTTP/1.0 to its upstream, with a Host of this machine and no header of its own.
   if (arrival.httpVersion === '1.0') return 'the request is HTTP/1.0, as proxies send it; send HTTP/1.1'
   const names = namesOf(arrival)
   if (names.length === 0) return 'the request does not say which host it is for'
@@ -55,7 +55,7 @@ export function outsiderMark(arrival: Arrival, listed: readonly string[]): strin
   return pageMark(headers, listed)
 }
 
-// What the request says that it is for. A proxy may look at one of them, and pass on another.
+// The hosts that the request names. A proxy may look at one of them and pass on another.
 function namesOf({ headers, rawHeaders, url = '' }: Arrival): string[] {
   const names = rawHeaders.filter((_, i) => i % 2 === 1 && /^(?:host|:authority)$/i.test(rawHeaders[i - 1]!))
   if (names.length === 0 && headers.host !== undefined) names.push(headers.host)
@@ -63,7 +63,7 @@ function namesOf({ headers, rawHeaders, url = '' }: Arrival): string[] {
   return authority === undefined ? names : [...names, authority]
 }
 
-// Proxies pass on what a browser says of the page that asks, even where they say nothing of themselves.
+// Proxies pass on the browser's headers about the asking page, even if they add none of their own.
 function pageMark({ origin, referer }: IncomingHttpHeaders, listed: readonly string[]): string | null {
   if (origin !== undefined && !listed.includes(origin) && !isOfThisMachine(origin)) {
     return 'a page of another host asks for it (Origin)'

@@ -1,6 +1,6 @@
 import { SignJWT } from 'jose'
 
-/** What a token for trying out says. */
+/** The claims of a token for trying out. */
 export interface TokenRequest {
   /** The gateway's `JWT_SECRET`. */
   readonly secret: string

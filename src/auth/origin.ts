@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 
 /**
  * True when a page of another site is behind the request, as far as its browser says so: an origin that is neither listed
- * nor this very host, or a cross-site request without an origin (an image, a link). Programs that are no browsers say nothing.
+ * nor this very host, or a cross-site request without an origin (an image, a link). Other programs send no such headers.
  */
 export function isForeign(headers: IncomingHttpHeaders, host: string, listed: readonly string[]): boolean {
   const { origin } = headers
@@ -11,8 +11,8 @@ export function isForeign(headers: IncomingHttpHeaders, host: string, listed: re
 }
 
 /**
- * True when a request that changes something could be the doing of a page of another site: a browser says that such a page
- * made it, and what it proves its user with is what browsers add by themselves, a cookie or a remembered password.
+ * True if a request that changes something may be forged by a page of another site (CSRF): a browser says that such a page made it, and its
+ * proof is one that browsers add by themselves, a cookie or a remembered password.
  */
 export function isForged(
   method: string,
@@ -24,7 +24,7 @@ export function isForged(
   const { authorization, cookie, origin } = headers
   const isDeliberate = headers['x-api-key'] !== undefined || (authorization && !ADDED_BY_BROWSERS.test(authorization))
   if (isDeliberate || (authorization === undefined && cookie === undefined)) return false
-  // Another host of the same site (`same-site`) may be somebody else's as well.
+  // Another host of the same site (`same-site`) may belong to somebody else, too.
   if (origin === undefined) return /^(cross|same)-site$/.test(String(headers['sec-fetch-site']))
   return !isOurs(origin, host, listed)
 }

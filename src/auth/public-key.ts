@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 
-/** A public key, and the algorithms that it can be used with: what a token says does not count. */
+/** A public key, and the algorithms that it may be used with. A token's own word for its algorithm does not count. */
 export interface PublicKey {
   readonly key: KeyObject
   readonly algorithms: readonly string[]
@@ -31,7 +31,7 @@ export function readPublicKey(pemOrPath: string): PublicKey {
   throw new Error(`is of a kind that is not taken; use RSA of at least ${MIN_RSA_BITS} bits, EC P-256 or Ed25519`)
 }
 
-/** What keeps this from being a public key; `null` when nothing does. */
+/** Why this is no public key; `null` if it is one. */
 export function publicKeyProblem(pemOrPath: string): string | null {
   try {
     readPublicKey(pemOrPath)

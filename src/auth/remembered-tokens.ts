@@ -1,6 +1,6 @@
 import type { Viewer } from './viewer.js'
 
-/** What was found out about tokens, by their hash. */
+/** The viewer of a verified token. */
 interface Remembered {
   readonly viewer: Viewer
   /** Ms of the monotonic clock. */
@@ -10,7 +10,7 @@ interface Remembered {
 
 const MAX_TOKENS = 10_000
 const MAX_BYTES = 16 * 1_048_576
-// What a token, and each of its patterns, takes beside its characters. Measured with Node 20.
+// A token, and each of its patterns, takes this beside its characters. Measured with Node 20.
 const TOKEN_BYTES = 400
 const PATTERN_BYTES = 32
 
@@ -34,7 +34,7 @@ export class RememberedTokens {
     const bytes = sizeOf(viewer)
     this.#byHash.set(hash, { viewer, until, bytes })
     this.#bytes += bytes
-    // Oldest out: a map keeps the order of arrival.
+    // The oldest go first: a map keeps the order of arrival.
     for (const oldest of this.#byHash.keys()) {
       if (this.#byHash.size <= MAX_TOKENS && this.#bytes <= MAX_BYTES) return
       this.forget(oldest)
@@ -47,7 +47,7 @@ export class RememberedTokens {
   }
 }
 
-// A `{sub}` of a pattern has become the user's id, so that a token may list more than it is long.
+// `{sub}` in a pattern was replaced by the user's id, so the patterns may be longer than the token.
 function sizeOf({ userId, follow, publish }: Viewer): number {
   const sum = (patterns: readonly string[]) => patterns.reduce((bytes, { length }) => bytes + length + PATTERN_BYTES, 0)
   return TOKEN_BYTES + userId.length + sum(follow) + sum(publish)

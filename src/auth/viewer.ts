@@ -13,21 +13,21 @@ export interface Viewer {
   readonly publish: readonly string[]
   /** When the credential ends, in ms since 1970; `null` for never. */
   readonly expiresAt: number | null
-  /** When the credential was made, in ms since 1970; `null` when that cannot be told. Revoking the user ends what is older. */
+  /** When the credential was made, in ms since 1970; `null` if unknown. Revoking the user ends older credentials. */
   readonly issuedAt: number | null
   /** The hash of the ticket that it came with; `null` for any other credential. */
   readonly ticket: string | null
 }
 
 /**
- * When the viewer's credential counts as made, in ms since 1970: when it says, but no later than it was first shown here.
- * So one that is dated ahead does not outlive a revocation. Asks the store only about those that are ahead of the clock, and
- * about those that would pass as younger than a revocation of their user.
+ * When the viewer's credential counts as made, in ms since 1970: at its own date, but no later than it was first shown to any replica. So a
+ * credential that is dated ahead does not outlive a revocation. It asks the store only about credentials ahead of the clock, and about those
+ * that would pass as younger than a revocation of their user.
  * @throws AccessUnavailable  the store cannot be asked
  */
 export type DateOf = (credential: string, viewer: Viewer) => Promise<number | null>
 
-/** What a viewer wants to do with a room; `manage` is making tickets for its user and ending their streams. */
+/** An action on a room. `manage`: to make tickets for its user and end their streams. */
 export type Action = 'follow' | 'publish' | 'manage'
 
 /** A viewer as an embedding application describes one; what is left out is `user`, `[]` and `null`. */

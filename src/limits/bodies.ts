@@ -2,7 +2,7 @@ import { heapShare } from '../heap.js'
 
 /** Bounds on what request bodies hold. */
 export interface BodiesOptions {
-  /** Bytes of all publishers together that are given without regard to shares. */
+  /** Bytes of all publishers together that are given without a look at shares. */
   readonly amplyBytes?: number
   /** Bytes of one publisher. */
   readonly publisherBytes?: number
@@ -11,15 +11,14 @@ export interface BodiesOptions {
 // A batch of 8 MiB that comes in pieces of one network packet each.
 const WHOLE_BATCH_BYTES = 12 * 1_048_576
 
-/** What one piece costs beside its bytes: each is an object of its own until the body is whole. */
+/** A piece of a body costs this beside its bytes, because it is an object of its own until the body is whole. */
 export const PIECE_BYTES = 128
 
 /**
- * Counts what request bodies hold, from their first byte until they are answered. Together they have an eighth of the heap
- * (16-512 MiB), one publisher a quarter of that, but never less than one whole batch. When the eighth is taken, as much again is
- * a reserve: a publisher may hold an equal share of what the others left of it, and one who holds more already gets nothing. So
- * publishers who hold on to what they have, even many of them, do not keep the others out, and together they never hold more
- * than twice the eighth, however many they are.
+ * Counts the bytes of request bodies from their first byte until their answer. Together they have an eighth of the heap (16-512 MiB), and one
+ * publisher a quarter of that, but never less than one whole batch. If the eighth is taken, as much again is a reserve: a publisher may hold
+ * an equal share of what the others left of it, and gets nothing beyond. So publishers that hold on to their bytes, however many, do not
+ * keep the others out, and all together never hold more than twice the eighth.
  */
 export class Bodies {
   readonly #amplyBytes: number

@@ -1,4 +1,4 @@
-/** What one publisher, or viewer, has used of a limit. Times are ms of the monotonic clock. */
+/** The use of a limit by one publisher or viewer. Times are ms of the monotonic clock. */
 export interface Bucket {
   readonly who: string
   /** When everything that was charged has drained: how far it lies ahead is the debt. */
@@ -13,13 +13,13 @@ export interface Bucket {
   slot: number
 }
 
-// Of so many, picked at random, the one with the least debt makes room for a new one.
+// Of so many buckets, picked at random, the one with the least debt makes room for a new one.
 const SAMPLE = 16
 
 /**
- * A bounded number of buckets. One that is empty is forgotten, which changes nothing; a few are looked at with each use, so that
- * no timer is needed. When all places are taken by indebted ones, one with little debt makes room: a flood of newcomers, who owe
- * little each, does not free somebody who owes a lot.
+ * A bounded number of buckets. An empty bucket is forgotten, which changes nothing; each use looks at a few buckets, so no timer is needed. If
+ * all places are taken by buckets with a debt, one with little debt makes room: a flood of newcomers with little debt each does not free a
+ * publisher with a large one.
  */
 export class Buckets {
   readonly #most: number
@@ -60,7 +60,7 @@ export class Buckets {
     if (this.#hand >= this.#slots.length) this.#hand = 0
     const bucket = this.#slots[this.#hand]
     if (bucket === undefined) return
-    // What was used a window ago need not be told to other replicas any more.
+    // Other replicas need not hear of a use that is a window old.
     const isTold = bucket.untoldMs === 0 || bucket.usedAt + this.#windowMs <= now
     if (bucket.emptyAt <= now && isTold) this.#forget(bucket)
     else this.#hand++

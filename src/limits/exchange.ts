@@ -3,21 +3,21 @@ import type { Bucket } from './buckets.js'
 /** Buckets that all replicas add to. */
 export interface SharedBuckets {
   /**
-   * Adds what was charged here, and resolves with the debt of each bucket after that, both in ms and in the same order.
-   * Rejects when that cannot be done now.
+   * Adds charges of this replica, and resolves with the debt of each bucket after that, both in ms and in the same order. Rejects if that
+   * cannot be done now.
    */
   add(charges: readonly { readonly who: string; readonly costMs: number }[]): Promise<readonly number[]>
 }
 
-// Told to the others when it is this part of a window: often enough to matter, and seldom for a publisher that uses little.
+// Charges are told once they are this part of a window: soon enough to matter, and seldom for a publisher that uses little.
 const NOTICEABLE = 1 / 16
 // Buckets in one exchange, so that no script holds up Redis.
 const AT_ONCE = 500
 
 /**
- * Keeps the buckets of a replica together with those of the others: adds to the shared ones what was charged here, and raises
- * the ones here to what others have charged. One exchange is under way at a time; what comes meanwhile goes with the next one.
- * When it fails, what was charged here goes on to count here, and is told with the next use.
+ * Keeps the buckets of this replica in step with those of the others: adds its charges to the shared buckets, and raises its own by theirs.
+ * One exchange is under way at a time; later charges go with the next one. After a failed exchange the charges still count here, and are
+ * told with the next use.
  *
  *   idle       nothing to tell
  *   scheduled  buckets wait for the end of this turn of the event loop
@@ -61,7 +61,7 @@ export class Exchange {
     setImmediate(() => void this.#run())
   }
 
-  // Never rejects: without the others everybody goes on with what is known here.
+  // Never rejects: without the others this replica goes on with its own buckets.
   async #run(): Promise<void> {
     this.#state = 'under way'
     const group: [Bucket, (() => void)[]][] = []
@@ -83,7 +83,7 @@ export class Exchange {
     if (this.#waiting.size > 0) this.#schedule()
   }
 
-  // Little is told late, and much is told at once unless that failed: of this, what has drained meanwhile is over.
+  // Small charges are told late, and so are large ones after a failure. The part that has drained meanwhile is not told.
   #toTell(bucket: Bucket): number {
     const debtMs = bucket.emptyAt - this.#now()
     const costMs = Math.min(bucket.untoldMs, Math.max(this.#noticeableMs, debtMs))

@@ -1,12 +1,12 @@
 import { type Bucket, Buckets } from './buckets.js'
 import { Exchange, type SharedBuckets } from './exchange.js'
 
-/** What a limiter allows. */
+/** A limit, and where it is counted. */
 export interface LimiterOptions {
   /** Events within a window. */
   readonly limit: number
   readonly windowMs: number
-  /** Where replicas add up what is used; `null` where there is one replica. */
+  /** Where replicas add up their charges; `null` if there is one replica. */
   readonly shared: SharedBuckets | null
   /** The monotonic clock, in ms. */
   readonly now?: () => number
@@ -17,7 +17,7 @@ export interface LimiterOptions {
 const KNOWN_AT_ONCE = 100_000
 // Sums of fractions of a millisecond are not exact.
 const ROUNDING_MS = 0.001
-// Past this part of the window, what other replicas know is asked for before anything is allowed.
+// Past this part of the window, a limiter asks the other replicas before it allows anything.
 const NEAR = 1 / 2
 
 /**
@@ -26,9 +26,9 @@ const NEAR = 1 / 2
  * 1,000 passes a limit of 10, once, and its debt is what later requests wait for. So within any time `t` a publisher is allowed
  * at most `limit x (1 + t / window)` events and one request more.
  *
- * Where replicas share the limit, each decides by itself and at once while a bucket is at most half full, and tells the others
- * afterwards. Only nearer to the limit it first waits for what the others know (one answer of Redis; none when Redis is away).
- * Each replica may let through a sixteenth of a window, and what it has in flight, before the others hear of it.
+ * If replicas share the limit, each decides by itself and at once while a bucket is at most half full, and tells the others afterwards.
+ * Nearer to the limit it first asks for their charges: one answer of Redis, or none if Redis is away. So each replica may let through a
+ * sixteenth of a window, and its requests in flight, before the others hear of it.
  */
 export class Limiter {
   readonly #windowMs: number
@@ -93,7 +93,7 @@ export class Limiter {
     if (this.#exchange !== null) bucket.untoldMs += costMs
   }
 
-  // It was charged before it is known whether it may, so that others who ask meanwhile count it.
+  // Charged before the answer, so that requests that come meanwhile count it.
   async #ask(exchange: Exchange, bucket: Bucket, costMs: number, overMs: number, askedAt: number): Promise<number> {
     const raisedMs = bucket.raisedMs
     await exchange.ask(bucket)

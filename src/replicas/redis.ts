@@ -10,7 +10,7 @@ import { type CommandHandler, carryOut, type ReplicaCommand, type Replicas } fro
 const script = loadScript(import.meta.url, 'replicas.lua')
 
 const ANSWER_TIMEOUT_MS = 1_000
-// In a cluster nobody can tell how many replicas there are: answers are awaited for this long instead.
+// A cluster does not tell how many replicas there are, so answers are awaited for this long instead.
 const CLUSTER_WAIT_MS = 400
 
 /** What goes through the channel: a command that wants answers to `id`, or the answer of one replica. */
@@ -43,7 +43,7 @@ export class RedisReplicas implements Replicas {
   listen(handler: CommandHandler): void {
     this.#handler = handler
     this.#link.subscribe(this.#channel, bytes => this.#take(bytes.toString('utf8')))
-    // What was missed can be looked up once both connections are there.
+    // Missed commands can be looked up once both connections are there.
     const miss = () => {
       if (this.#link.isReady && this.#link.isSubscriberReady) handler.onMissed()
     }
@@ -83,7 +83,7 @@ export class RedisReplicas implements Replicas {
     })
   }
 
-  // Every client of this Redis may write to the channel, and so may replicas of other versions: nothing that comes may throw.
+  // Any client of this Redis, and replicas of other versions, may write to the channel: no message may throw.
   #take(text: string): void {
     const message = readMessage(text)
     if (message === null) return

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
-/** What one replica asks of all of them, itself included, at once. Tickets are named by their hash. */
+/** A command of one replica to all of them, itself included. Tickets are named by their hash. */
 export const ReplicaCommandSchema = Type.Union([
   /** End the user's streams whose credential was made at or before `at` (ms since 1970), and refuse such credentials. */
   Type.Object({ kind: Type.Literal('revoke-user'), userId: Type.String(), at: Type.Number() }),
@@ -11,7 +11,7 @@ export const ReplicaCommandSchema = Type.Union([
   /** Changes nothing: is a stream with this ticket open? */
   Type.Object({ kind: Type.Literal('probe-ticket'), hash: Type.String() }),
   Type.Object({ kind: Type.Literal('disconnect'), connectionId: Type.String() }),
-  /** Revocations that Redis had lost were put back: a replica that looked meanwhile must look again. */
+  /** A replica put lost revocations back: other replicas that looked meanwhile must look again. */
   Type.Object({ kind: Type.Literal('look-up-revocations') }),
 ])
 export type ReplicaCommand = Static<typeof ReplicaCommandSchema>
