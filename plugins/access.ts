@@ -3,10 +3,10 @@ import { Value } from '@sinclair/typebox/value'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { MAX_SESSION_MS } from '../src/access/tickets.js'
-import { ANY_ROOM, covers, isPattern } from '../src/auth/viewer.js'
+import { ANY_ROOM, covers } from '../src/auth/viewer.js'
 import { InvalidBody, ManageForbidden, shown } from '../src/errors.js'
 import { refusals } from '../src/http/schemas.js'
-import { userRoom } from '../src/room.js'
+import { isPattern, userRoom } from '../src/room.js'
 
 const MAX_BODY_BYTES = 65_536
 const MAX_PATTERNS = 1_000

@@ -6,13 +6,21 @@ export const EVERYONE = '*'
 /** What the name of a user's own room begins with. */
 export const USER_PREFIX = 'user:'
 
-const ROOM = /^[A-Za-z0-9_.:@/-]{1,200}$/
-const USER = /^[A-Za-z0-9_.:@/-]{1,195}$/
+// What a room may be made of; the messages of `InvalidRoom` and `InvalidUser` name it too.
+const CHARACTER = '[A-Za-z0-9_.:@/-]'
+const ROOM = new RegExp(`^${CHARACTER}{1,200}$`)
+const USER = new RegExp(`^${CHARACTER}{1,195}$`)
+const PATTERN = new RegExp(`^(?=.)${CHARACTER}{0,200}\\*?$`)
 
 /** True for a free name, a user's room or `*`. */
 export function isRoom(room: string): boolean {
   // JavaScript callers may pass a value that is no string; the pattern would test it as 'undefined'.
   return typeof room === 'string' && (room === EVERYONE || (ROOM.test(room) && room !== USER_PREFIX))
+}
+
+/** True for a room's name, or the beginning of one with a `*` behind it. */
+export function isPattern(pattern: string): boolean {
+  return PATTERN.test(pattern)
 }
 
 /** True for what may stand behind `user:`. */

@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto'
-import { isUserId } from '../room.js'
-import { ANY_ROOM, isPattern, type Viewer } from './viewer.js'
+import { isPattern, isUserId } from '../room.js'
+import { ANY_ROOM, type Viewer } from './viewer.js'
 
 /** A server's key by its digest, with its name and publish patterns. The key itself is not kept. */
 export interface ApiKey {

@@ -15,7 +15,7 @@ export function keyServerProblem(url: string): string | null {
   return username === '' && password === '' ? null : 'holds a user or password, which a key server must not need'
 }
 
-/** Where keys come from, and what to do it with. */
+/** Where keys come from, and who hears of problems. */
 export interface RemoteKeysOptions {
   readonly url: string
   readonly onProblem: (error: unknown) => void

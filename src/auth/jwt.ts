@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto'
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
 import { Unauthorized } from '../errors.js'
-import { isUserId } from '../room.js'
+import { isPattern, isUserId } from '../room.js'
 import { RememberedTokens } from './remembered-tokens.js'
-import { type DateOf, isPattern, type Viewer } from './viewer.js'
+import type { DateOf, Viewer } from './viewer.js'
 
 /** How tokens are verified. */
 export interface TokenRules {

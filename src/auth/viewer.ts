@@ -36,8 +36,6 @@ export type ViewerInput = Pick<Viewer, 'userId'> & Partial<Omit<Viewer, 'ticket'
 /** A pattern that every room matches. */
 export const ANY_ROOM = '*'
 
-const PATTERN = /^(?=.)[A-Za-z0-9_.:@/-]{0,200}\*?$/
-
 /**
  * A whole viewer from what is known of one.
  * @throws InvalidUser  the id could not be part of a room
@@ -67,11 +65,6 @@ export function mayManage(viewer: Viewer, room: string): boolean {
 /** True when the room is the pattern, or begins with what stands before its trailing `*`. */
 export function matches(pattern: string, room: string): boolean {
   return pattern.endsWith('*') ? room.startsWith(pattern.slice(0, -1)) : room === pattern
-}
-
-/** True for a room's name, or the beginning of one with a `*` behind it. */
-export function isPattern(pattern: string): boolean {
-  return PATTERN.test(pattern)
 }
 
 /** True when whatever matches `narrow` also matches one of `patterns`. */
