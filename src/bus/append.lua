@@ -1,13 +1,17 @@
--- Put behind counter.lua and before every script that appends events to rooms: idempotency, seq, history, announcement.
+-- A part that stands behind counter.lua and before every script that appends events to rooms: idempotency, seq, history, announcement.
 --
---   begin_append(state, rooms_key, channel, limits)  a publisher, for the calls below. `rooms_key`: sorted set, room -> seq of its last
---     event. limits: history_size, events kept per room; history_ttl and key_ttl, in ms; rooms, how many are remembered
+-- Needs KEYS[1], the counter; read_state and digits of counter.lua. Every other key comes as an argument.
+--
+-- Gives
+--   begin_append(state, rooms_key, channel, limits)  a publisher, for the calls below. state: of read_state. rooms_key: sorted set, room
+--     -> seq of its last event. limits: history_size, events kept per room; history_ttl and key_ttl, in ms; rooms, how many are remembered
 --   append(publisher, room, type, data, flags, history_key, idempotency_key)  the event's answer: its seq, with a '+' behind it if the
 --     room was not known before; or '=' and the first answer, 'epoch-seq at', if the key was used before. flags: 'e' for ephemeral.
 --     history_key: stream; idempotency_key: string, or nil
---   end_append(publisher)  announces what is left and forgets the oldest rooms; to be called once, at the end
+--   end_append(publisher)  announces the remaining events and forgets the oldest rooms; to be called once, at the end
 --
--- Announces on the channel, in pieces of at most PIECE_BYTES, so that no subscriber's output buffer is hit by one message:
+-- Announces on the channel, in pieces, so that one message does not fill a subscriber's output buffer. A piece ends with the event that
+-- brings its data to PIECE_BYTES:
 --   E \n epoch \n seq of the first \n at \n number of events \n  then for each: room \n type \n flags \n bytes of data \n data
 
 local PIECE_BYTES = 524288
@@ -82,7 +86,7 @@ local function append(publisher, room, type, data, flags, history_key, idempoten
   if known then return '=' .. known end
   publisher.seq = publisher.seq + 1
   local seq_text = digits(publisher.seq)
-  -- First, so that a script that fails further on leaves a hole that everyone sees, and not a position given twice.
+  -- The seq is stored first: if the script fails further on, readers see a hole. Stored last, the same seq would be given twice.
   redis.call('HSET', KEYS[1], 'seq', seq_text)
   local is_new = flags ~= 'e' and keep(publisher, seq_text, room, type, data, history_key)
   if idempotency_key then
@@ -100,7 +104,7 @@ local function end_append(publisher)
   local rooms_key = publisher.rooms_key
   local over = redis.call('ZCARD', rooms_key) - 1 - publisher.limits.rooms
   if over > 0 then
-    -- Rank 0 is the empty member: what was forgotten lies before everything that is remembered.
+    -- The empty member has rank 0, because every forgotten seq is lower than every remembered one.
     local last = redis.call('ZRANGE', rooms_key, over, over, 'WITHSCORES')
     redis.call('ZREMRANGEBYRANK', rooms_key, 1, over)
     redis.call('ZADD', rooms_key, last[2], '')

@@ -1,4 +1,5 @@
--- Announces the current position, so that a lost last event shows; and proves to its sender that the channel works.
+-- Announces the current position. Replicas notice by it that they missed the newest events, and its sender hears that the channel works.
+-- Stands behind counter.lua.
 --
 -- ARGV[2]  channel    ARGV[3]  the sender's mark
 --

@@ -1,12 +1,20 @@
--- Put before every script of the bus: reads the counter, and notices a Redis that lost or rolled back data.
+-- A part that stands before every script of the bus: reads the counter, and notices a Redis that lost or rolled back data.
+--
+-- Needs KEYS[1] and ARGV[1], which every script of the bus gets:
 --
 -- KEYS[1]  hash: life    names the keys that belong to this counter; a new one begins when the state is gone
 --                epoch   names the positions; a new one begins with a life, and when the primary changed
 --                seq     of the last event
 --                replid  replication id of the primary that the epoch belongs to
---                lineage "epoch:end:given,...", newest first: where earlier epochs of this life ended here, and the last
---                        position that is known to have been given in them elsewhere
+--                lineage "epoch:end:given,...", newest first: an earlier epoch of this life, the seq where it ended on this server,
+--                        and the highest seq that any server is known to have given in it
 -- ARGV[1]  a fresh random name, for a life or an epoch that begins now
+--
+-- Gives read_state()                       { life, epoch, seq, replid, lineage }; begins a life or an epoch where one is due
+--       open_epoch(state, replid)          ends the epoch of `state` and begins the one that ARGV[1] names
+--       resolve(state, epoch, seq)         where a position lies in the current order
+--       forgotten(state, rooms_key)        the highest seq that the rooms' set forgot
+--       digits(number)                     a whole number as text, without an exponent
 --
 -- Replication is asynchronous: a new primary may lack the newest events and would give their positions to other events. A primary gets a
 -- new replication id when it is promoted, restarted or started empty. That id is compared here, in the same step as the use of the counter.

@@ -1,4 +1,4 @@
--- Tells a replica where the bus is, and which rooms moved since a position.
+-- Tells a replica the bus's position, and which rooms moved since another one. Stands behind counter.lua.
 --
 -- KEYS[2]  sorted set: room -> seq of its last event
 -- ARGV[2]  life that the keys were made for    ARGV[3]  epoch and ARGV[4] seq of the position
@@ -15,8 +15,8 @@ if kind == 'future' then
   -- Positions were given that this server does not know: its data was set back under the same replication id.
   open_epoch(state, state.replid)
 elseif kind == 'lineage' and asked > given then
-  -- The old primary went on taking events after this one was promoted. Those events are lost, and readers that heard of the failover
-  -- before do not know. Another epoch tells them.
+  -- The old primary went on taking events after this one was promoted. Those events are lost. Readers that were already told of the
+  -- failover do not know that, so another epoch tells them.
   state.lineage = string.gsub(state.lineage, ARGV[3] .. ':(%d+):%d+', ARGV[3] .. ':%1:' .. digits(asked), 1)
   open_epoch(state, state.replid)
 end

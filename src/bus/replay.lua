@@ -1,11 +1,12 @@
--- Reads a page of what some rooms got after a position, in bus order, with the proof of what is whole.
+-- Reads a page of the events that some rooms got after a position, in bus order, and names the rooms that may miss some. Stands behind
+-- counter.lua.
 --
 -- KEYS[2]  sorted set: room -> seq of its last event    KEYS[3...]  histories of the rooms
 -- ARGV[2]  life that the keys were made for
 -- ARGV[3]  epoch and ARGV[4] seq of the position        ARGV[5]  read no further than this seq ('' for all there is)
 -- ARGV[6]  how long events are kept, in ms              ARGV[7]  events after which a page ends
 -- ARGV[8]  bytes after which a page ends; an event counts its data and OVERHEAD_BYTES
--- ARGV[9...]  two for each room: its name, and the seq of its next event where the page before this one told it, else 0
+-- ARGV[9...]  two for each room: its name, and the seq of its next event as the page before this one told it (0: not told)
 --
 -- Returns { 'moved', life }, or { 'ok', epoch, up to which seq, 1 if more lies behind it, lost rooms as indices from 1,
 -- events as flat { room's index, seq, at, type, data } in bus order, next events as flat { room's index, seq } }.
@@ -149,7 +150,7 @@ end
 
 local portion = #moved > MANY_ROOMS and 1 or FIRST_PORTION
 for _, i in ipairs(moved) do
-  -- Another server, before a failover, may have told something else.
+  -- After a failover, the seq was told by another server, and its history may differ.
   local told = kind == 'same' and tonumber(ARGV[8 + 2 * i]) or 0
   local source = { i = i, key = KEYS[2 + i], from = '(' .. digits(c) .. '-0', next = told, bytes = 0, count = 0 }
   if told > c or begin(source, portion) then
