@@ -2,9 +2,9 @@ import type { Cursor } from '../cursor.js'
 import type { Draft } from '../draft.js'
 import type { Event, GapReason, Published } from '../event.js'
 
-/** Where a bus hands what was published. One per bus. */
+/** Receives the events of a bus. One per bus. */
 export interface Subscriber {
-  /** Called with every event of every room, in bus order, each once. Events that the bus could not get are told by `onGap`. */
+  /** Called with every event of every room, in bus order, each once. `onGap` tells of events that the bus could not get. */
   onEvents(events: readonly Event[]): void
   /** Events of these rooms (`null`: of any room) may be missing before the next event. Called between events, in order. */
   onGap(rooms: readonly string[] | null, reason: GapReason): void
@@ -26,7 +26,7 @@ export interface Replay {
   readonly hasMore: boolean
 }
 
-/** How the bus is, for probes and metrics. */
+/** The state of a bus, for probes and metrics. */
 export interface BusHealth {
   /** `starting`: never connected so far. `degraded`: streams are useful, but publishing or catching up may not work. */
   readonly status: 'ok' | 'degraded' | 'starting'
@@ -36,7 +36,7 @@ export interface BusHealth {
   readonly lagMs: number | null
 }
 
-/** What a bus counted since it was made. */
+/** Counts since the bus was made. */
 export interface BusCounts {
   /** Pages of history read from the server. */
   readonly historyReads: number
@@ -45,8 +45,8 @@ export interface BusCounts {
 }
 
 /**
- * What all replicas share: puts events in one order, keeps their history and announces them to every replica.
- * Order is one over all rooms, but a history ends: `replay` proves what is whole and names what is not.
+ * The part that all replicas share: it puts events in one order, keeps their history and announces them to every replica.
+ * The order covers all rooms, but a history is finite: `replay` names the rooms that may miss events.
  */
 export interface Bus {
   /**
@@ -65,12 +65,14 @@ export interface Bus {
    */
   publish(drafts: readonly Draft[], onNewRooms?: (count: number) => void): Promise<Published[]>
   /**
-   * What `rooms` got after `after`, a page of about `limitBytes` at a time (default `PAGE_BYTES`): one event may pass it.
-   * Synchronous when memory can tell. Pages that follow each other are cheapest with the same array of rooms.
-   * @throws BusUnavailable  cannot be known now; `onReady` says when to try again
+   * Reads the events that `rooms` got after `after`, a page of about `limitBytes` at a time (default `PAGE_BYTES`): the last event
+   * may pass it. Synchronous when memory has the answer. Pages that follow each other are cheapest with the same array of rooms.
+   * @throws BusUnavailable  the history cannot be read now; `onReady` says when to try again
    */
   replay(after: Cursor, rooms: readonly string[], limitBytes?: number): Replay | Promise<Replay>
-  /** Everything up to here was handed to the subscriber; `null` until the bus was first reached. */
+  /**
+   * The subscriber got every event up to here, or was told of a gap, since the bus was first reached; `null` until then.
+   */
   readonly position: Cursor | null
   health(): BusHealth
   readonly counts: BusCounts
@@ -89,7 +91,7 @@ export interface BusOptions {
 /** Bytes of a page of history, unless another size is asked for. */
 export const PAGE_BYTES = 131_072
 
-/** What an event in a page counts beyond its type and data: about what a frame has around them. */
+/** Bytes that an event in a page counts beyond its type and data: about as many as a frame adds to them. */
 export const FRAME_OVERHEAD_BYTES = 100
 
 /** How long an idempotency key is remembered. */

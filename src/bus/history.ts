@@ -30,8 +30,8 @@ export interface HistoryOptions {
 
 /**
  * Recent events of one epoch in memory, by room, with the proof of which rooms are whole: each room knows up to which seq it was trimmed,
- * and an unknown room has no event after `#forgotten`. The proof needs no clock. Past `limitBytes` whole rooms go, the least recently
- * active first (LRU).
+ * and an unknown room has no event after `#forgotten`. The proof needs no clock. Past `limitBytes` it forgets rooms with all their events,
+ * the least recently active first (LRU).
  */
 export class History {
   readonly #options: HistoryOptions
@@ -66,7 +66,7 @@ export class History {
     return isNew
   }
 
-  /** Which of these rooms may have had events behind `seq` that are not here. Decodes nothing. */
+  /** The rooms among these that may have had an event behind `seq` and no longer hold it. Decodes nothing. */
   lostOf(rooms: readonly string[], seq: number): string[] {
     return rooms.filter(name => !this.#isWhole(name, seq))
   }

@@ -1,7 +1,7 @@
 import type { Published } from '../event.js'
 import { KEY_TTL_MS } from './bus.js'
 
-/** Keys of all rooms that are remembered at most. */
+/** The most keys that are remembered, over all rooms. */
 const KEYS_LIMIT = 100_000
 
 interface Entry {
@@ -27,7 +27,7 @@ interface RoomKeys {
 }
 
 /**
- * The idempotency keys of the memory bus: of each room its own, each for 5 minutes. Past the limit the room with the most keys
+ * Remembers the idempotency keys of the memory bus for 5 minutes; each room has its own. Past the limit the room with the most keys
  * loses its oldest one (max-min fairness), so that a publisher who floods a room with keys pushes out the keys of that room first. Every call
  * takes constant time: rooms are kept in lists by their number of keys.
  */
@@ -37,7 +37,7 @@ export class Keys {
   #oldest: Entry | null = null
   #newest: Entry | null = null
   readonly #rooms = new Map<string, RoomKeys>()
-  // By number of keys: the rooms that have so many. `#most` is the highest number that a room has.
+  // Index n lists the rooms that have n keys. `#most` is the highest number that a room has.
   readonly #byCount: { first: RoomKeys | null; last: RoomKeys | null }[] = []
   #most = 0
 
@@ -57,7 +57,7 @@ export class Keys {
     const id = idOf(room, key)
     const known = this.#entries.get(id)
     if (known !== undefined) {
-      // Only after the clock went back can an ended key stand behind one that has not ended.
+      // This key has ended and was not dropped above, because an older one has not ended: the clock went back between them.
       known.published = published
       known.until = now + KEY_TTL_MS
       return

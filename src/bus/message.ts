@@ -20,7 +20,7 @@ export interface EventsMessage {
   readonly body: Buffer
 }
 
-/** Where the bus was when the beacon was sent. */
+/** The position of the bus when the beacon was sent. */
 export interface BeaconMessage {
   readonly kind: 'beacon'
   readonly epoch: string

@@ -9,13 +9,13 @@ const TAIL_BYTES = 4
 
 /**
  * Recent events of one room in the order of their seqs, as bytes in one Buffer. As objects that live for hours they would be copied and
- * marked by garbage collections, which cost more than all other work for most events.
+ * marked by garbage collections. For most events, that would cost more than all other work.
  */
 export class Records {
   #bytes: Buffer = Buffer.alloc(0)
   #start = 0
   #end = 0
-  /** Events in it. */
+  /** The number of events. */
   length = 0
 
   /** Bytes that the events take; the Buffer is at most twice as large. */
@@ -100,7 +100,7 @@ export class Records {
   }
 }
 
-/** A place between the events of one room. Good until the room's records change, so for one turn of the event loop at most. */
+/** A place between the events of one room. Valid until the room's records change, so for one turn of the event loop at most. */
 export class RecordsReader {
   readonly #bytes: Buffer
   readonly #end: number

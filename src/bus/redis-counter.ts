@@ -11,7 +11,7 @@ const MOVED_TRIES = 4
 /** How many keys a script gets before those of its request. */
 export const COUNTER_KEYS = 2
 
-/** What a script gets besides the counter and its life. */
+/** The keys and arguments of a script, besides the counter and its life. */
 export interface ScriptRequest {
   readonly keys: readonly string[]
   readonly args: readonly (string | number)[]
@@ -33,7 +33,8 @@ export class RedisCounter {
 
   /**
    * Runs a script for the current life and resolves with its answer behind the status. However often the script is sent, the answer must
-   * come by `deadline`, in ms of the monotonic clock. @throws BusUnavailable, BusUncertain
+   * come by `deadline`, in ms of the monotonic clock.
+   * @throws BusUnavailable, BusUncertain
    */
   async run(
     script: RedisScript,

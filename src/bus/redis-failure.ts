@@ -2,7 +2,7 @@ import { BusUnavailable, BusUncertain } from '../failures.js'
 import { RedisUnavailable, RedisUncertain } from '../redis/failure.js'
 
 /**
- * Says a failure of Redis in the bus's words: for `catch`.
+ * Translates a failure of Redis into the bus's errors, as the handler of a `catch`.
  * @throws BusUnavailable, BusUncertain  any other error as it is
  */
 export function throwAsBusError(error: unknown): never {

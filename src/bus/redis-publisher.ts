@@ -14,7 +14,8 @@ import { throwAsBusError } from './redis-failure.js'
 const publishScript = loadScript(import.meta.url, 'counter.lua', 'append.lua', 'publish.lua')
 const movedScript = loadScript(import.meta.url, 'counter.lua', 'moved.lua')
 
-// One script takes at most so many drafts, so that no other client of Redis waits long.
+// Publishes are joined into one script up to these limits, so that no other client of Redis waits long. One publish is never split, so a
+// batch may pass them: it is one atomic step.
 const GROUP_EVENTS = 500
 const GROUP_BYTES = 1_048_576
 // Past this, publishes are refused: a publisher that is faster than Redis must not fill the memory (back-pressure).
@@ -40,16 +41,17 @@ interface Waiting {
 }
 
 /**
- * The publishing half of the Redis bus: gateways and emitters have one each. What is published in one turn of the event
- * loop goes to Redis as one script, so that a busy publisher pays once for many.
+ * The publishing half of the Redis bus: gateways and emitters have one each. Publishes of one turn of the event loop go to
+ * Redis as one script up to `GROUP_EVENTS` and `GROUP_BYTES`, so that a busy publisher pays once for many.
  */
 export class RedisPublisher {
   readonly #options: RedisPublisherOptions
   #queue: Waiting[] = []
   #queuedBytes = 0
   #flushScheduled = false
-  /** The newest position that this publisher got, and those of ended epochs that Redis was not told of yet. */
+  /** The newest position that this publisher got. */
   #given: Cursor | null = null
+  /** The newest positions that it got in epochs that ended since, as long as Redis was not told of them. */
   #untold: Cursor[] = []
   readonly #underWay = new Set<Promise<void>>()
   #isClosed = false
@@ -137,10 +139,10 @@ export class RedisPublisher {
     const [epoch, at, ...answers] = answer as [string, string, ...string[]]
     const published = answers.map((one, i) => readAnswer(one, epoch, Number(at), drafts[i]!.room))
     this.#note(published)
-    // Before the wait for replicas: the rooms exist, however that ends.
+    // Callers hear of new rooms before the wait for replicas, because the rooms exist however that wait ends.
     tellNewRooms(group, answers)
     if (waitReplicas > 0) {
-      // Sent behind the script on the same connection, so that it waits for what the script wrote.
+      // WAIT covers the script's writes, because it is sent after the script on the same connection.
       const reached = await link.waitForReplicas(waitReplicas, waitMs, deadline).catch(throwAsBusError)
       if (reached < waitReplicas) {
         throw new BusUncertain(`${reached} of ${waitReplicas} Redis replicas had it within ${waitMs} ms`)
@@ -167,7 +169,7 @@ export class RedisPublisher {
       try {
         await this.#options.counter.run(movedScript, () => ({ keys: [], args: [epoch, seq] }))
       } catch {
-        // With the next publish, then.
+        // The next publish tries again.
         this.#untold.push({ epoch, seq })
       }
     }

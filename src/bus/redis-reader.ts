@@ -10,13 +10,13 @@ const movedScript = loadScript(import.meta.url, 'counter.lua', 'moved.lua')
 
 const PAGE_EVENTS = 512
 
-/** Where the bus is, and what moved since a position. */
+/** The position of the bus, and the rooms that moved since another position. */
 export interface Moved {
   /** Names the bus's keys: a Redis that lost them begins a new life. */
   readonly life: string
   /** The bus's current position. */
   readonly position: Cursor
-  /** How the position lies in the current order: see `resolve` in counter.lua. */
+  /** How the position asked about lies in the current order: see `resolve` in counter.lua. */
   readonly kind: 'same' | 'lineage' | 'future' | 'unknown'
   /** The position asked about, in the current order. */
   readonly from: Cursor
@@ -25,14 +25,14 @@ export interface Moved {
   readonly rooms: ReadonlySet<string>
 }
 
-/** What one page told for the next one. */
+/** The places that one page told for the next one. */
 interface Told {
   readonly upTo: Cursor
   /** By the room's index. */
   readonly nextSeqs: ReadonlyMap<number, number>
 }
 
-/** The reading half of the Redis bus: histories and what moved. Errors as in `RedisCounter.run`. */
+/** The reading half of the Redis bus: histories, and the rooms that moved. Errors as in `RedisCounter.run`. */
 export class RedisReader {
   readonly #counter: RedisCounter
   readonly #names: RedisNames
@@ -48,7 +48,7 @@ export class RedisReader {
     this.#historyTtlMs = historyTtlMs
   }
 
-  /** A page of what `rooms` got behind `after`, no further than `until`, of about `bytes`. */
+  /** Reads a page of about `bytes`: the events that `rooms` got behind `after`, no further than `until`. */
   async replay(after: Cursor, rooms: readonly string[], until: Cursor | null, bytes = PAGE_BYTES): Promise<Replay> {
     this.reads++
     const pairs = this.#nextSeqsOf(rooms, after)

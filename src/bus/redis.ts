@@ -19,7 +19,7 @@ import { Subscription } from './subscription.js'
 const beaconScript = loadScript(import.meta.url, 'counter.lua', 'beacon.lua')
 
 const BEAT_MS = 1_000
-// Without its own beacon for this long, a subscriber is connected to nothing.
+// A subscriber that has not heard its own beacon for this long counts as cut off, and is renewed.
 const DEAF_AFTER_MS = 4_000
 // Histories read for streams at the same time.
 const REPLAYS_AT_ONCE = 32
@@ -27,17 +27,17 @@ const CLOSE_TIMEOUT_MS = 2_000
 
 /** Options of the Redis bus. */
 export interface RedisBusOptions extends BusOptions {
-  /** To be connected once the bus has a subscriber, and closed after the bus; both by who made it. */
+  /** Its owner connects it once the bus has a subscriber, and closes it after the bus. */
   readonly link: RedisLink
   readonly names: RedisNames
   /** Redis replicas that must have an event before it counts as published; 0 for none. */
   readonly waitReplicas: number
   readonly waitMs: number
-  /** Told of trouble, for logs. */
+  /** Called with trouble, for logs. */
   readonly onTrouble: (error: unknown, what: string) => void
-  /** Told what time Redis says it is (ms since 1970) about once a second, and when it was asked, in ms of the monotonic clock. */
+  /** Called about once a second with the time of Redis (ms since 1970), and when Redis was asked, in ms of the monotonic clock. */
   readonly onTime?: (time: number, sentAt: number) => void
-  /** Told that Redis lost data, or another server took its place. */
+  /** Called when Redis lost data, or another server took its place. */
   readonly onNewEpoch?: () => void
 }
 
@@ -46,7 +46,7 @@ export interface RedisBusOptions extends BusOptions {
  * and closes holes from history. Recent events stay in memory, so that most resumes ask no Redis.
  *
  *   new      before `connect`
- *   running  `position` is null until Redis was first reached; holds still while Redis is away
+ *   running  `position` is null until Redis was first reached; it stands still while Redis is away
  *   closed   refuses everything
  */
 export class RedisBus implements Bus {
@@ -126,7 +126,7 @@ export class RedisBus implements Bus {
     return this.#subscription?.position ?? null
   }
 
-  /** What was counted so far: pages of history read from Redis, and catch-ups. */
+  /** Counts so far: pages of history read from Redis, and catch-ups. */
   get counts(): { historyReads: number; catchUps: number } {
     return { historyReads: this.#reader.reads, catchUps: this.#subscription?.catchUps ?? 0 }
   }
@@ -193,8 +193,8 @@ export class RedisBus implements Bus {
     } else if (!subscription.isLive) {
       if (!subscription.isCatchingUp) subscription.resync()
     } else if (arrived !== null && epoch === arrived.epoch && Number(seq) < arrived.seq) {
-      // The counter was behind an event that had arrived before it was asked, so it was set back. Events that arrived since may be ahead
-      // of its answer.
+      // The counter is behind an event that had arrived before it was asked, so its data was set back. The position is compared as it was
+      // then: events that arrived since may be ahead of the answer.
       subscription.resync()
     }
   }

@@ -6,7 +6,7 @@ import { copyOf, type EventsMessage, readEvents, readMessage } from './message.j
 import type { Moved, RedisReader } from './redis-reader.js'
 import { sortBySeq } from './replay.js'
 
-// Live messages that are held while a hole is closed. Past it they are dropped, and history is read for them.
+// Bytes of live messages that are held while a hole is closed. Past this limit they are dropped, and their events are read from history.
 const HELD_LIMIT_BYTES = Math.min(32 * 1_048_576, heapShare(1 / 8))
 // Characters of backlog that one catch-up reads at most, because all of them are in the heap at once. Rooms beyond it get a gap.
 const CATCH_UP_LIMIT = Math.min(64 * 1_048_576, heapShare(1 / 8))
@@ -16,7 +16,7 @@ const PAGE_BYTES = 1_048_576
 
 const NOT_UNDERSTOOD = 'a message on the channel of events was not understood'
 
-/** What a subscription works with. */
+/** Options of a `Subscription`. */
 export interface SubscriptionOptions {
   readonly reader: RedisReader
   readonly subscriber: Subscriber
@@ -28,7 +28,7 @@ export interface SubscriptionOptions {
   readonly onTrouble: (error: unknown, what: string) => void
 }
 
-/** What a catch-up found. */
+/** The outcome of a catch-up. */
 interface Backlog {
   readonly events: Event[]
   /** Rooms that may have lost something. */
@@ -61,7 +61,7 @@ export class Subscription {
     this.#options = options
   }
 
-  /** Everything up to here was handed on; `null` until the bus was first reached. */
+  /** As `Bus.position`. */
   get position(): Cursor | null {
     return this.#position
   }
@@ -104,7 +104,10 @@ export class Subscription {
     return null
   }
 
-  /** To be called when the channel was subscribed anew, or messages may have been missed: finds out what, and closes the hole. */
+  /**
+   * To be called when the channel was subscribed anew, or messages may have been missed. Reads the missing events from history, and closes
+   * the hole.
+   */
   resync(): void {
     this.#round++
     this.#state = 'catching up'
@@ -149,8 +152,8 @@ export class Subscription {
         return
       }
     }
-    // The message itself is not held: the counter, asked after the message came, is past it. A message that is not before the counter comes
-    // from a counter that ended, and holding it would ask again for ever.
+    // The message is not held. The counter is asked after the message came, so it counts the message in, and history has the events.
+    // Otherwise the message comes from a counter that ended, and holding it would start one catch-up after the other.
     this.resync()
   }
 

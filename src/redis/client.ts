@@ -25,14 +25,14 @@ const CODE = /^(?:ERR Error running script .*?: -)?([A-Z]+)\b/
 /** What the connection is for. */
 export type Purpose = 'commands' | 'subscriber'
 
-/** A connection that makes itself anew for as long as it is open; nothing is queued while it is away. */
+/** A connection that reconnects by itself until it is closed. It queues no command while it is away. */
 export interface RedisClient {
   readonly redis: Redis
-  /** Where it is or was last connected to, or is about to be. */
+  /** The server of the current connection; between two, of the last one or of the next. */
   readonly server: RedisHost | null
 }
 
-/** Connects to the server that `locator` finds in the background, again and again until `redis.disconnect()`. */
+/** Connects in the background to the server that `locator` finds, and again after each break, until `redis.disconnect()`. */
 export function createClient(address: RedisAddress, purpose: Purpose, locator: RedisLocator): RedisClient {
   const { kind, tls, username, password, db } = address
   let server: RedisHost | null = null
@@ -86,7 +86,7 @@ export function createClient(address: RedisAddress, purpose: Purpose, locator: R
     ...(password === undefined ? {} : { password }),
     db,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    // Notices a frozen server. The bus's beacon, once a second, keeps a healthy connection from being silent.
+    // This timeout notices a frozen server. The bus's beacon, once a second, keeps a healthy connection from being silent.
     socketTimeout: SILENCE_TIMEOUT_MS,
     // No command may be sent late or twice: its caller was told that it failed.
     enableOfflineQueue: false,
@@ -114,7 +114,7 @@ export function replyCode(message: string): string {
   return CODE.exec(message)?.[1] ?? ''
 }
 
-// By its name, where it has one: several servers may stand behind one address.
+// The server's name is sent along where it has one (SNI), because several servers may stand behind one address.
 function tlsOptions({ host, port }: RedisHost) {
   return { host, port, ...(isIP(host) === 0 ? { servername: host } : {}) }
 }

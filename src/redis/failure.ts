@@ -1,5 +1,4 @@
-// What Redis did with a command. Each family that uses Redis says in its own words what that means for its callers, so these two
-// never leave src/.
+// Whether a failed command may have run. Each family that uses Redis translates these two errors into its own, so they never leave src/.
 
 /** The command did not run: there is no connection, or the server refused it. */
 export class RedisUnavailable extends Error {}

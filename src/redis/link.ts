@@ -6,8 +6,8 @@ import { HASH_TAG } from './names.js'
 import type { RedisScript } from './script.js'
 import { describeRedis, parseRedisUrl, type RedisAddress } from './url.js'
 
-// How often Sentinels are asked for the primary: a primary that is cut off from them, and not from this replica, goes on taking writes that
-// will be lost.
+// How often Sentinels are asked for the primary. A primary that is cut off from them, but not from this replica, goes on taking writes, and
+// they will be lost.
 const WATCH_INTERVAL_MS = 2_000
 const REVIVE_AFTER_MS = 1_000
 
@@ -17,10 +17,10 @@ const REFUSED = new Set([
   ...['WRONGPASS', 'BUSY', 'TRYAGAIN', 'MOVED', 'ASK', 'DENIED'],
 ])
 
-/** What a link connects to, and where it reports. */
+/** Options of a `RedisLink`. */
 export interface RedisLinkOptions {
   readonly url: string
-  /** Told of trouble and its end, for logs; messages hold no credential. */
+  /** Called with trouble and with its end, for logs; messages hold no credential. */
   readonly onTrouble?: (error: Error, connection: Purpose) => void
 }
 
@@ -43,7 +43,7 @@ export class RedisLink {
   readonly #onSubscribed: (() => void)[] = []
   readonly #onUnsubscribed: (() => void)[] = []
   readonly #onReady: (() => void)[] = []
-  // Each looks whether commands can be sent, and settles.
+  // One for each wait of `whenReady`: settles it, by whether commands can be sent.
   readonly #waiting = new Set<() => void>()
   #isSubscribed = false
   #watchTimer: NodeJS.Timeout | null = null
@@ -76,7 +76,7 @@ export class RedisLink {
     this.#handlers.set(channel, onMessage)
   }
 
-  /** Calls `listener` each time all channels were subscribed anew: what was published before may have been missed. */
+  /** Calls `listener` each time all channels were subscribed anew: messages published before may have been missed. */
   onSubscribed(listener: () => void): void {
     this.#onSubscribed.push(listener)
   }
@@ -132,7 +132,7 @@ export class RedisLink {
       try {
         this.#handlers.get(channel.toString('latin1'))?.(message)
       } catch (error) {
-        // Thrown on, it would end this process and every other replica's at once: all of them hear the same message.
+        // If the error were thrown on, it would end every replica's process at once, because all of them hear the same message.
         this.#report(error, 'subscriber')
       }
     })

@@ -11,11 +11,11 @@ export interface RedisHost {
 // A server that does not answer must not hold up the others for long.
 const ASK_TIMEOUT_MS = 1_500
 
-/** Finds the server to talk to, where the URL names others that know it: Sentinels, or nodes of a cluster. */
+/** Finds the server that takes writes. The URL of a Sentinel set or a cluster only names servers that know it. */
 export class RedisLocator {
   readonly #address: RedisAddress
   readonly #slotKey: string
-  // Of a cluster or a Sentinel set: what the URL says, and what was learned since.
+  // The Sentinels or nodes to ask: those of the URL, and those learned since.
   #known: readonly RedisHost[]
 
   constructor(address: RedisAddress, slotKey: string) {
@@ -26,7 +26,7 @@ export class RedisLocator {
 
   /**
    * The server that takes writes, as far as the Sentinels or nodes know.
-   * @throws Error  none of them tells; says why, without credentials
+   * @throws Error  none of them knows it; the message says why, without credentials
    */
   async locate(): Promise<RedisHost> {
     if (this.#address.kind === 'single') return this.#address.hosts[0]!
@@ -53,7 +53,7 @@ export class RedisLocator {
     return newest.server
   }
 
-  // Asks one node after the other, beginning with another one each time: any healthy node knows.
+  // Asks one node after the other until one answers, because any healthy node knows. A node that fails goes behind the others.
   async #askCluster(): Promise<RedisHost> {
     const { username, password } = this.#address
     let problem = ''
@@ -138,7 +138,7 @@ function hostOf(fields: readonly unknown[]): RedisHost {
   return { host: String(fieldOf(fields, 'ip')), port: Number(fieldOf(fields, 'port')) }
 }
 
-// A node that does not know its own address is where it was asked.
+// A node that does not know its own address has the one at which it was asked.
 function nodeOf([host, port]: readonly unknown[], asked: RedisHost): RedisHost {
   return { host: typeof host === 'string' && host !== '' && host !== '?' ? host : asked.host, port: Number(port) }
 }

@@ -1,10 +1,10 @@
 /** Part of every key and channel, so that a bus lives in one slot of a cluster. */
 export const HASH_TAG = '{0}'
 
-/** What keeps keys of its own in Redis, beside the bus. A new key is a name here, or a getter below. */
+/** The families of keys beside the bus. A new key is a name here, or a getter below. */
 export type Family = 'limit' | 'revocations' | 'revoked-tickets' | 'seen' | 'ticket'
 
-/** The channels and keys of one bus, and of what lives beside it. They share a hash tag, so that they live in one slot of a cluster. */
+/** The channels and keys of one bus and of the families beside it. They share a hash tag, so that they live in one slot of a cluster. */
 export class RedisNames {
   readonly #base: string
   readonly #channelBase: string
@@ -25,7 +25,7 @@ export class RedisNames {
     return `${this.#channelBase}events`
   }
 
-  /** Channel of what replicas ask of each other; its text is older than its name here, and replicas of two versions share it. */
+  /** Channel of the questions between replicas. Its text keeps the older word, because replicas of two versions share the channel. */
   get replicas(): string {
     return `${this.#channelBase}signals`
   }

@@ -14,8 +14,8 @@ export class RedisScript {
   }
 
   /**
-   * Runs the script, and sends its source if the server does not have it. Errors are the client's, or that there was no answer by `deadline`,
-   * in ms of the monotonic clock.
+   * Runs the script, and sends its source if the server does not have it.
+   * @throws Error  the client's, or one of no answer by `deadline`, in ms of the monotonic clock
    */
   async run(
     client: RedisClient['redis'],

@@ -1,4 +1,4 @@
-/** Where Redis is, as a URL says it. */
+/** The address of Redis, read from a URL. */
 export interface RedisAddress {
   readonly kind: 'single' | 'sentinel' | 'cluster'
   readonly tls: boolean
@@ -23,7 +23,7 @@ const DEFAULT_SENTINEL_PORT = 26_379
  * @throws TypeError  says what is wrong, never the URL itself: it may hold a password
  */
 export function parseRedisUrl(url: string): RedisAddress {
-  // Cut at the wrong place, the rest of a password would pass for a host, and be logged as one.
+  // If the URL were cut at the wrong place, the rest of a password would pass for a host, and be logged as one.
   if (/@.*@|[/?#].*@/.test(url.replace(/^[a-z+]*:\/*/, ''))) throw new TypeError(NOT_ENCODED)
   const parts = URL_PARTS.exec(url)
   if (parts === null)
@@ -62,7 +62,7 @@ export function redisUrlProblem(url: string): string | null {
   }
 }
 
-/** What may be logged of an address: no credential. */
+/** The address as it may be logged: without credentials. */
 export function describeRedis(address: RedisAddress): string {
   const hosts = address.hosts.map(({ host, port }) => `${host}:${port}`).join(',')
   const flavour = address.kind === 'single' ? '' : `+${address.kind}`
