@@ -60,7 +60,7 @@ export class Access {
     })
   }
 
-  /** The time that decides about credentials. */
+  /** The clock that credentials are judged by. */
   get clock(): Clock {
     return this.#options.clock
   }
@@ -105,7 +105,7 @@ export class Access {
   /**
    * The viewer that comes with this ticket. Does not use it up.
    * @throws Unauthorized       it may not be used
-   * @throws AccessUnavailable  nobody can tell now
+   * @throws AccessUnavailable  the store cannot be asked now
    */
   async viewerOf(ticket: string): Promise<Viewer> {
     if (!isTicket(ticket)) throw ticketGone()

@@ -27,7 +27,7 @@ export class MemoryRevocations implements RevocationStore {
   async revoke(userId: string): Promise<number> {
     const now = this.#clock.now()
     const { latest } = this.#clock
-    // A clock that was set back: what was made while it was ahead is meant too.
+    // If the clock was set back: credentials made while it was ahead are revoked, too.
     const at = latest > now ? Math.min(latest + 1_000, now + MAX_STEP_BACK_MS) : now
     this.known.note(userId, at)
     return this.known.revokedAt(userId)!
@@ -70,7 +70,8 @@ export class MemorySightings implements SightingStore {
     return this.#seen.get(credential)?.at ?? null
   }
 
-  // Oldest out, where none is over: a map keeps the order of arrival. A tenth at once, so that it is not looked through each time.
+  // Drops sightings that are over, then the oldest (a map keeps the order of arrival). A tenth goes at once, so that not each new sighting
+  // looks through all.
   #makeRoom(now: number): void {
     for (const [credential, { until }] of this.#seen) if (until <= now) this.#seen.delete(credential)
     const room = Math.ceil(this.#limit / 10)

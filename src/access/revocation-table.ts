@@ -15,7 +15,7 @@ export interface Digest {
 interface Slots {
   readonly high: Uint32Array
   readonly low: Uint32Array
-  /** 0 where there is nobody. */
+  /** 0 in a free slot. */
   readonly at: Float64Array
   /** The last pass that saw the entry elsewhere. */
   readonly marks: Uint8Array
@@ -64,8 +64,8 @@ export class RevocationTable {
   }
 
   /**
-   * Notes that the user was revoked at `at`; a later known time stays. `pass` is the pass that saw the entry elsewhere, 0 for none. `true` if
-   * it is news.
+   * Notes that the user was revoked at `at`; a later known time stays. `pass` is the pass that saw the entry elsewhere, 0 for none.
+   * `true` if it is news.
    */
   set(high: number, low: number, at: number, pass = 0): boolean {
     const slot = slotOf(this.#slots, high, low)

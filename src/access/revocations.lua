@@ -1,17 +1,17 @@
 -- When users' credentials were last revoked: a sorted set, user -> ms since 1970 by the clock of this Redis. A user is 16 hex
--- digits (revocation-table.ts). The member 'sum' has a negative score, -1 - sum, where sum is of every user's time and first 8
--- digits, modulo 2^40: a replica that counts and sums the same has the same set.
+-- digits (revocation-table.ts). The member 'sum' has a negative score, -1 - sum. The sum adds up every user's time and first 8
+-- digits, modulo 2^40: a replica with the same count and sum has the same set, but for a chance of 1 in 2^40.
 --
 -- KEYS[1]  the set
--- ARGV[1]  what is older than this is forgotten, in ms; a thousand users a call, so that no call takes long
+-- ARGV[1]  how long an entry is kept, in ms. A call forgets a thousand old entries at most, so that no call takes long
 -- ARGV[2]  what to do:
---   revoke  ARGV user, atLeast, step   revoked now; if `atLeast` (ms since 1970) is ahead of now because the clock was set
---                                      back, then a second after that, but at most `step` ms ahead. Answers when
+--   revoke  ARGV user, atLeast, step   Revokes the user now. If the clock was set back, `atLeast` (ms since 1970) is ahead of
+--                                      now: then a second after it, at most `step` ms ahead. Answers that time
 --   ask     ARGV user                  Answers when the user was revoked, or ''
---   put     ARGV user, at, user, at .. a thousand at most: revoked at least then. Answers how many were news
---   page    ARGV from, last, count     `count` users at most in order of time, from `from` (ms since 1970) on, or behind
---                                      `last`, which has that time. Answers 'user,at,user,at,...'
---   mend    ARGV count, sum, right     the sum was `sum` and should be `right`: corrected if the set is still the same
+--   put     ARGV user, at, user, at .. Enters a thousand users at most; a later time stays. Answers how many were news
+--   page    ARGV from, last, count     Answers `count` users at most in order of time, from `from` (ms since 1970) on, or behind
+--                                      the user `last`, who has that time: 'user,at,user,at,...'
+--   mend    ARGV count, sum, right     Replaces the sum by `right` if the set still has this count and sum
 --
 -- Returns { now, the oldest time that may be in the set, users, sum, answer }
 
@@ -40,7 +40,7 @@ local function weight(user, at)
   return at + (tonumber(string.sub(user, 1, 8), 16) or 0)
 end
 
--- Answers how the sum changes.
+-- Returns how the sum changes.
 local function remember(user, at)
   local known = redis.call('ZSCORE', key, user)
   if known and tonumber(known) >= at then return 0 end
@@ -64,7 +64,7 @@ end
 local function page(from, last, count)
   local start
   local score = last ~= '' and redis.call('ZSCORE', key, last)
-  -- Many may have one time, so a page goes on behind a user; if that one was revoked again meanwhile, from its time again.
+  -- Many users may share one time, so a page goes on behind a user. If `last` was revoked again meanwhile, it starts at `from` again.
   if score and tonumber(score) == from then
     start = redis.call('ZRANK', key, last) + 1
   else

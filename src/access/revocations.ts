@@ -11,9 +11,9 @@ export interface RevocationStore {
   readonly known: Revocations
   /** False if only this process revokes: then there is nothing to learn. */
   readonly isShared: boolean
-  /** Voids every credential that the user got until now; resolves with that time. `known` here from then on. */
+  /** Voids every credential that the user got until now; resolves with that time, which is in `known` then. */
   revoke(userId: string): Promise<number>
-  /** Asks when this user was revoked, for as long as `learn` has not read it. Costs one question. */
+  /** Notes in `known` when this user was revoked, before `learn` has read it. Costs one round trip. */
   ask(userId: string): Promise<void>
   /**
    * Learns the revocations of other replicas; resolves with whether there were any. It reads the changes since the last time, and everything
@@ -36,7 +36,7 @@ export class Revocations {
     this.#lifeMs = lifeMs
   }
 
-  /** Takes notice that the user was revoked; `true` when it is news. */
+  /** Notes that the user was revoked; `true` if it is news. */
   note(userId: string, at: number): boolean {
     if (this.table.isFull) this.table.prune(this.#clock.now() - this.#lifeMs)
     const { high, low } = userKeyOf(userId)

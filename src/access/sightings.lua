@@ -1,11 +1,11 @@
--- When a credential was first shown, for those that were shown before the date that they bear.
+-- When a credential was first shown. Only credentials that are dated ahead are noted.
 --
 -- KEYS[1]  string: ms since 1970 by the clock of this Redis
--- ARGV[1]  until when that matters, in ms since 1970; empty to look only
+-- ARGV[1]  when the credential ends, in ms since 1970: it is remembered until then; empty to look only
 --
 -- Returns { now, when it was first shown, or '' }
 
--- A hundred years: no date in a credential may be one that Redis cannot take.
+-- A hundred years in ms. A credential may bear any date, and SET fails for one that is too large.
 local LONGEST = 3153600000000
 
 local time = redis.call('TIME')

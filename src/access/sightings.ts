@@ -8,13 +8,13 @@ import type { Revocations } from './revocations.js'
  * @throws AccessUnavailable  from every method
  */
 export interface SightingStore {
-  /** Remembers that it is shown now, unless it was before; resolves with the first time. Both in ms since 1970. */
+  /** Notes that the credential is shown now, unless it was before, and remembers it until `until`; resolves with the first time (ms since 1970). */
   note(credential: string, until: number): Promise<number>
   /** The first time that it was noted; `null` for never. */
   find(credential: string): Promise<number | null>
 }
 
-/** What dates are found with. A credential without an end is remembered for `lifeMs`. */
+/** What `createDateOf` works with. A credential without an end is remembered for `lifeMs`. */
 export interface DateOptions {
   readonly clock: Clock
   readonly sightings: SightingStore

@@ -70,7 +70,7 @@ export class TicketShelf {
     if (!this.#isFull(1)) return
     for (const [hash, stored] of this.#byHash) if (isOver(stored)) this.delete(hash)
     const { bytes, tickets, mayGo } = this.#limits
-    // Counts each ticket with the average size, so that too many tickets are too many bytes, too.
+    // Counts each ticket with the average size, so that one level serves both bounds.
     const average = this.#bytes / Math.max(1, this.#byHash.size)
     const level = levelOf([...this.#bytesOf.values()], Math.min(bytes, tickets * average) * KEPT)
     for (const [hash, stored] of this.#byHash) {

@@ -1,9 +1,9 @@
 -- One ticket. A hash: u user, f follow (JSON), i issued at, e session's end (ms since 1970 by the clock of this Redis),
--- c connection that uses it or '', n fence, r '1' when revoked. Redis ends it: 60 s after it was made unless it is taken, then
--- with its session.
+-- c connection that uses it or '', n fencing token, r '1' when revoked. The key expires `firstUseMs` after it was made; once the
+-- ticket is taken, with its session.
 --
 -- KEYS[1]  the ticket
--- KEYS[2]  sorted set: the hashes of tickets that were revoked and not known here, by when; the newest ten thousand
+-- KEYS[2]  sorted set of tombstones: hashes of revoked tickets that were unknown here, by when; the newest ten thousand
 -- ARGV[1]  what to do:
 --   make    ARGV u f sessionMs firstUseMs        returns { 'ok', i, e, use before }
 --   find                                         returns { 'found', u, f, i, e } or { 'gone' }
@@ -62,8 +62,8 @@ if op == 'revoke' then
   if redis.call('EXISTS', key) == 1 then
     return { 'ok', redis.call('HSET', key, 'r', '1') }
   end
-  -- Not here, but a Redis that forgot it may be given it back by a replica that has its stream. All in one key and bounded:
-  -- anybody with an API key can make up tickets.
+  -- This Redis may have lost the ticket, and a replica with its stream may put it back: hence a tombstone. All are in one key and
+  -- bounded, because anybody with an API key can make up tickets.
   local at, session_ms = now(), tonumber(ARGV[3])
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', digits(at - session_ms))
   redis.call('ZADD', KEYS[2], digits(at), ARGV[2])
