@@ -21,7 +21,7 @@ export interface CredentialPlaces {
 /**
  * Finds the one credential that counts. A credential that a program sends on purpose goes before the cookie, which a browser adds by itself.
  * A bad credential is never passed over for another one.
- * @throws Unauthorized  one is there but not in a form that can be one
+ * @throws Unauthorized  a credential is there, but malformed
  */
 export function findCredential(
   headers: IncomingHttpHeaders,

@@ -50,8 +50,8 @@ export class RemoteKeys {
 
   /**
    * The key that a token names.
-   * @throws KeysUnavailable                the key server cannot be asked, and nothing else can tell
-   * @throws errors.JWKSNoMatchingKey       no such key is published, as far as was asked
+   * @throws KeysUnavailable           the keys cannot be fetched now, and no loaded key fits
+   * @throws errors.JWKSNoMatchingKey  the issuer published no such key at the last fetch
    */
   readonly find: JWTVerifyGetKey = async (header, token) => {
     if (this.#keys === null) {

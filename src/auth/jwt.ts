@@ -13,7 +13,7 @@ export interface TokenRules {
   readonly algorithms: readonly string[]
   readonly issuer: string | undefined
   readonly audience: string | undefined
-  /** The `typ` that the header must have; none, JWT and at+jwt (RFC 9068) are taken where this is left out. */
+  /** The `typ` that the header must have. If left out, the header may have none, JWT or at+jwt (RFC 9068). */
   readonly type?: string | undefined
   /** TOKEN_MAX_LIFE_MS: the longest that a token may live. */
   readonly maxLifeMs: number
@@ -27,7 +27,7 @@ const DAY_MS = 86_400_000
 const LEEWAY_S = 5
 const LEEWAY_MS = LEEWAY_S * 1_000
 const MAX_TOKEN_LENGTH = 8_192
-// A key that its issuer withdrew must not live on in here for long.
+// A verified token is remembered for this long at most, so that a withdrawn key does not live on in here.
 const REMEMBERED_MS = 60_000
 
 const ACCESS_TYPES: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'at+jwt'])
@@ -35,7 +35,7 @@ const ACCESS_TYPES: ReadonlySet<unknown> = new Set([undefined, 'jwt', 'at+jwt'])
 const KIND_CLAIMS = ['typ', 'token_use', 'token_type', 'type']
 const OTHER_KINDS = /^(?:refresh|offline|logout|(?:registration|initial) ?access)(?:[_ -]?token)?$/i
 
-/** How long a revocation must be remembered where tokens live so long at most. */
+/** How long a revocation must be remembered, in ms, if tokens live for `maxLifeMs` at most. */
 export function rememberedMs(maxLifeMs: number): number {
   return maxLifeMs + 2 * LEEWAY_MS
 }

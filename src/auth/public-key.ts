@@ -11,7 +11,7 @@ const MIN_RSA_BITS = 2_048
 
 /**
  * Reads a PEM, or the file that holds it.
- * @throws Error  saying what is wrong, without anything of the key
+ * @throws Error  names the mistake and quotes nothing of the key
  */
 export function readPublicKey(pemOrPath: string): PublicKey {
   const pem = pemOrPath.includes('-----BEGIN') ? pemOrPath : readPem(pemOrPath)
