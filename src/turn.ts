@@ -16,14 +16,14 @@ export function endOfTurn(): Promise<void> {
   return end
 }
 
-// Work at a stretch that no other request notices.
+// Other requests do not notice work of this length.
 const STINT_MS = 4
 
 const waiting: (() => void)[] = []
 
 /**
- * A long piece of work, as its own watch: it asks `isOver` now and then, and pauses when it is. Of all the works that pause, one
- * goes on in each turn of the event loop, first come first served, so that many of them at once hold up nobody either.
+ * The watch of a long piece of work: the work asks `isOver` now and then, and pauses if so. One paused work goes on in each turn of the
+ * event loop, first come first served, so that many at once do not hold up other requests.
  */
 export class Stint {
   #startedAt = performance.now()

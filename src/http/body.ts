@@ -26,7 +26,7 @@ export interface ReadEvent {
 
 /**
  * Reads `{ type, data, ephemeral?, key? }`.
- * @throws InvalidBody  no JSON, no object, an unknown member, one of the wrong kind, or data with too many levels; names it
+ * @throws InvalidBody  no JSON, no object, an unknown member, a member of the wrong kind, or data with too many levels; names it
  */
 export function readEventBody(text: string): ReadEvent {
   return readObject(text, 'the body', MEMBERS).event

@@ -45,8 +45,9 @@ export function rawMember(text: string, name: string, place: string): string | n
 }
 
 /**
- * Finds the items of the JSON array `text` one after the other, each when it is asked for. It checks the text between the items, not the
- * items: the text is valid JSON if this comes to its end without an error and `JSON.parse` takes each item. An item is followed no further than to one character more than `maxLength`.
+ * Finds the items of the JSON array `text` lazily, in order. It checks the text between the items, not the items: the text is valid JSON if
+ * this comes to its end without an error and `JSON.parse` takes each item. It follows an item for
+ * `maxLength + 1` characters, and then to the end of a string at most.
  * @throws InvalidBody  more than `maxLength` characters of white space in a row
  * @throws InvalidBody  no array, something else than one comma between two items, or more behind the array
  * @throws InvalidBody  an item whose values have more than `MAX_DEPTH` levels; names the item
@@ -98,7 +99,7 @@ function skipSpace(text: string, from: number, to = text.length): number {
   return i
 }
 
-// From the opening quote to behind the closing one, or to the end of a text that has none.
+// The position behind the closing quote of the string at `from`, or the end of a text without one.
 function skipString(text: string, from: number): number {
   let i = text.indexOf('"', from + 1)
   while (i >= 0 && isEscaped(text, i)) i = text.indexOf('"', i + 1)
@@ -111,7 +112,7 @@ function isEscaped(text: string, quote: number): boolean {
   return (quote - i) % 2 === 0
 }
 
-// To behind the value that begins at `from`, or to `to` or further where it does not end before.
+// The position behind the value at `from`. A value that does not end before `to` is read up to `to`, and its last string to its end.
 function skipValue(text: string, from: number, to: number, maxDepth: number, place: string): number {
   const first = text.charCodeAt(from)
   if (first === QUOTE) return skipString(text, from)

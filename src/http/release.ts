@@ -17,7 +17,7 @@ export function releaseRequest(response: ServerResponse, socket: Socket): void {
   response.emit('finish')
   // Undoes the timeout that Node sets on a connection which waits for its next request.
   socket.setTimeout(0)
-  // A request that was sent in one piece with this one is next in line, and its answer would go into the stream.
+  // A pipelined request is next in line, and its answer would go into the stream.
   if (Reflect.get(socket, '_httpMessage')) socket.destroy()
 }
 

@@ -20,7 +20,7 @@ const HTTP2 = {
   maxSessionMemory: 10,
 }
 
-/** The limits of every server here. Past `idleMs` Node's own limits for HTTP/1.1 had their time. */
+/** The limits of every server here. `idleMs` is past Node's own limit, so that Node ends idle HTTP/1.1 sockets first. */
 export function socketLimits(maxConnections: number): SocketLimits {
   return {
     firstRequestMs: HEAD_MS,
@@ -50,7 +50,7 @@ export function createWatchedServer(
     connectionsCheckingInterval: CHECK_MS,
     requireHostHeader: true,
   })
-  // Fastify sets it on the first of several servers only: `localhost` may be two addresses.
+  // Fastify sets this listener on its first server only, and has two servers if `localhost` has two addresses.
   server.once('listening', () => {
     if (server.listenerCount('clientError') === 0) server.on('clientError', endBadClient)
   })

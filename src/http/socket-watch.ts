@@ -40,7 +40,7 @@ const QUIET_TURN_MS = 0.1
  *   fresh   no request so far: TLS handshake, HTTP/2 preface, a half or no head   -> busy
  *   busy    requests that are not answered, or streams of events over HTTP/2      -> idle, given
  *   idle    every request was answered                                           -> busy
- *   given   an HTTP/1.1 socket that became a stream of events: its owner's, and only the end of the server ends it here
+ *   given   an HTTP/1.1 socket that became a stream of events: only the end of the server ends it here
  *
  * Past `maxWaiting`, the oldest fresh or idle socket is destroyed: a flood evicts itself, and a peer that sends its request at once gets
  * through. Past `maxUnreadBytes`, the sockets with the most unread bytes go first.
@@ -106,7 +106,7 @@ export class SocketWatch {
     if (this.#isLeaving) socket.announceEnd()
     answer.once('close', () => {
       socket.answers.delete(answer)
-      // Over without an end: its socket carries a stream now.
+      // It closed without an end: its socket carries a stream now, or is gone.
       if (!answer.writableEnded) this.#busy.delete(socket)
       else if (!socket.hasRequest) this.#rest(socket)
     })
@@ -196,7 +196,6 @@ export class SocketWatch {
   }
 
   #rest(socket: WatchedSocket): void {
-    // Its socket may be gone by now.
     if (!this.#busy.delete(socket)) return
     socket.since = this.#now()
     this.#wait(this.#idle, socket)
@@ -226,13 +225,13 @@ export class SocketWatch {
     socket.destroy()
   }
 
-  // A session has told its peer by now, or does, and ends its socket behind its last bytes.
+  // A session sends GOAWAY, if it has not, and ends its socket behind its last bytes.
   #finish(socket: WatchedSocket): void {
     if (socket.session === null) socket.destroy()
     else socket.endSession()
   }
 
-  // A session that was told, and whose peer has not ended its socket since, is not told again.
+  // After GOAWAY the peer should end its socket. Here it has not, so the socket is cut.
   #end(socket: WatchedSocket): void {
     if (socket.session?.closed) socket.destroy()
     else this.#finish(socket)
@@ -276,7 +275,7 @@ function* olderThan(state: Iterable<WatchedSocket>, time: number): Iterable<Watc
   }
 }
 
-// TLS sockets name what they are laid over, and the view of its socket that an HTTP/2 session gives passes that through.
+// A TLS socket names the socket below it, also through the proxy that an HTTP/2 session gives of its socket.
 function rawOf(socket: Socket): Socket {
   const below: unknown = Reflect.get(socket, '_parent')
   // Safe: nothing but a socket is below one.
