@@ -59,7 +59,7 @@ function parse(args: string[], { flags }: Command) {
   try {
     return parseArgs({ args, options, strict: true, allowPositionals: false }).values
   } catch (error) {
-    // The library quotes it, and it may be a key: `--key my secret`.
+    // The library quotes the stray argument, which may be part of a key: `--key my secret`.
     const isStray = error instanceof Error && 'code' in error && error.code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL'
     if (isStray) throw new UsageError('an argument stands without a flag before it; every one has a name')
     throw new UsageError(error instanceof Error ? error.message : String(error))
@@ -71,7 +71,7 @@ const args = process.argv.slice(2)
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 try {
   const code = await main(args)
-  // Not exit(): what was written may still be on its way.
+  // Not exit(): it would cut output that is still on its way.
   if (code !== null) process.exitCode = code
 } catch (error) {
   const isUsage = error instanceof UsageError

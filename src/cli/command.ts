@@ -6,10 +6,10 @@ export interface Flag {
   readonly about: string
 }
 
-/** What was given, by flag. */
+/** The given values, by flag. */
 export type Values = Readonly<Record<string, string | boolean | undefined>>
 
-/** One word behind `tidings`. */
+/** A command of `tidings`. */
 export interface Command {
   /** For the list of commands. */
   readonly summary: string
@@ -45,7 +45,7 @@ export function list(values: Values, name: string): string[] {
   return items.map(item => item.trim()).filter(item => item !== '')
 }
 
-/** @throws UsageError  for what is no whole number */
+/** @throws UsageError  the value is no whole number */
 export function whole(values: Values, name: string): number | undefined {
   const value = text(values, name)
   if (value === undefined) return undefined

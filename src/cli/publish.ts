@@ -65,7 +65,7 @@ function pathOf(to: string): string {
   return `/v1/rooms/${encodeURIComponent(to)}/events`
 }
 
-// No more than a gateway takes: a pipe may never end.
+// Reads no more than a gateway takes, because a pipe may never end.
 async function contentOf(path: string): Promise<string> {
   const parts: Buffer[] = []
   let bytes = 0

@@ -60,7 +60,7 @@ export function refusalOf(status: number, answer: string): string {
     const { code, message } = JSON.parse(answer)
     if (typeof code === 'string' && typeof message === 'string') return `${code}: ${message}`
   } catch {
-    // Not from a gateway: a proxy answers with a page that nobody wants in a terminal.
+    // The answer is a proxy's page, not a gateway's JSON.
   }
   return `the answer was ${status}`
 }

@@ -51,7 +51,7 @@ export interface Plan {
     readonly eventsPerRoom: number
     readonly historyBytes: number
     readonly indexBytes: number
-    /** What maxmemory should be: the above, half as much again, and 64 MiB for Redis itself. */
+    /** The right maxmemory: the above, half as much again, and 64 MiB for Redis itself. */
     readonly maxmemoryBytes: number
     readonly egressBytesPerSecond: number
   }
@@ -142,7 +142,7 @@ function connectionBytes({ ownRoomsPerConnection }: Required<PlanOptions>): numb
   return CONNECTION_BYTES + ownRoomsPerConnection * OWN_ROOM_BYTES
 }
 
-// Its queue, and the page of history that it is sent next.
+// A slow reader holds its queue and the next page of history.
 function slowReaderBytes({ queueLimitBytes }: Required<PlanOptions>): number {
   return queueLimitBytes + Math.min(PAGE_BYTES, queueLimitBytes / 4)
 }
@@ -182,7 +182,7 @@ function planRedis(options: Required<PlanOptions>, publishesPerSecond: number, r
   const hours = historyTtlMs / 3_600_000
   const kept = (perHour: number) => (perHour === 0 ? 0 : Math.min(historySize, Math.max(1, Math.ceil(perHour * hours))))
   const eventsPerRoom = kept(eventsPerUserHour)
-  // A user who gets less than one event in the time that history is kept has a room in a part of that time only.
+  // A user with less than one event per `historyTtlMs` has a room for a part of the time only.
   const rooms = Math.ceil(users * Math.min(1, eventsPerUserHour * hours))
   const history = rooms * historyBytes(eventsPerRoom, bytes) + historyBytes(kept(broadcastsPerHour), bytes)
   const index = Math.min(rooms, INDEX_ROOMS_LIMIT) * INDEX_ROOM_BYTES

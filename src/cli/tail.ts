@@ -102,7 +102,7 @@ class Tail {
 
   async #refused(response: Response): Promise<string> {
     const why = refusalOf(response.status, await response.text())
-    // Asking again changes nothing about these.
+    // Another try would get the same refusal.
     if (response.status >= 400 && response.status < 500 && response.status !== 429) this.#over(why)
     return why
   }
@@ -113,7 +113,7 @@ class Tail {
       this.#control({ type, data })
       return
     }
-    // With envelope=true the data is {"room",...}: put in text by text, so that the payload stays as it was published.
+    // With envelope=true the data is {"room",...}. The id goes in as text, because parsing would change the payload.
     if (this.#values.raw !== true) process.stdout.write(`{"id":${JSON.stringify(id)},${data.slice(1)}\n`)
     if (++this.#printed >= this.#count) this.#end.abort()
   }
