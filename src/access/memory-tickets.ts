@@ -17,8 +17,14 @@ const MAX_USED = 100_000
 const MAX_UNKNOWN_REVOKED = 10_000
 
 /**
- * Tickets of a single process, bounded: past ten thousand unused ones or 16 MiB, and past a hundred thousand used ones or an eighth of the
- * heap, the maker of the most loses its oldest. Used tickets that a stream has stay.
+ * Tickets of a single process. The states of `TicketStore` are here
+ *
+ *   fresh    on `#unused`, with fence 0                                                         -> used, revoked
+ *   used     on `#used`, with the fence of its last `take`; `connectionId` is null between two  -> revoked
+ *   revoked  with `isRevoked`, where it was; if it was unknown, in `#unknownRevoked`
+ *
+ * Each shelf is bounded: past ten thousand unused tickets or 16 MiB, and past a hundred thousand used tickets or an eighth of the heap, the
+ * makers of the most lose their oldest. A used ticket stays while a stream has it.
  */
 export class MemoryTickets implements TicketStore {
   readonly #clock: Clock

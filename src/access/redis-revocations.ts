@@ -22,7 +22,14 @@ interface Head extends Digest {
   readonly oldest: number
 }
 
-/** Revoked users in Redis, for as long as their credentials could live. */
+/**
+ * Revoked users in Redis, for as long as their credentials could live.
+ *
+ *   unread  `#learnedAt` is null: the next `learn` reads the whole set                                                  -> read
+ *   read    `#learnedAt` is set: the next `learn` reads the changes since then, and the whole set only if the two still differ
+ *
+ * `#readWhole` is null except from a `learn` that read the whole set to the next `restore` or `learn`.
+ */
 export class RedisRevocations implements RevocationStore {
   readonly known: Revocations
   readonly isShared = true
@@ -30,13 +37,15 @@ export class RedisRevocations implements RevocationStore {
   readonly #key: string
   readonly #clock: RedisClock
   readonly #lifeMs: number
-  /** When the last `learn` began; `null` before the first. */
+  /** When the last complete reading began, in ms since 1970 by the clock of Redis. */
   #learnedAt: number | null = null
+  /** The table's pass of the last reading. */
   #pass = 0
-  /** Both are kept until `learn` and `restore` tell them, even if a call between fails. */
+  /** True until `learn` resolves with it: a reading that fails halfway does not lose its news. */
   #hasNews = false
+  /** True until `restore` resolves with it. `learn` puts back, too. */
   #wasRestored = false
-  /** The set's head after a whole reading, until `restore`. */
+  /** The head of the set as the whole reading found it. */
   #readWhole: Head | null = null
 
   constructor(link: RedisLink, names: RedisNames, clock: RedisClock, lifeMs: number) {
@@ -172,7 +181,7 @@ export class RedisRevocations implements RevocationStore {
   }
 }
 
-// Both by hand: slices of a string for each of a million users took as long as all other work.
+// These two parse by hand: slices of a string for each of a million users took as long as all other work.
 function hexAt(text: string, from: number): number {
   let number = 0
   for (let i = from; i < from + 8; i++) {

@@ -22,7 +22,7 @@ export interface Seat {
   readonly fence: number
 }
 
-type Taken = Seat & { readonly connection: Connection }
+type Sitting = Seat & { readonly connection: Connection }
 type Ending = { readonly fence: number; readonly reason: 'replaced' | 'revoked'; readonly heardAt: number }
 
 const SYNC_AT_ONCE = 500
@@ -30,11 +30,19 @@ const SYNC_AT_ONCE = 500
 const REMEMBERED_ENDINGS = 1_000
 const LOST_AGAIN_MS = 600_000
 
-/** Connections of this replica that came with a ticket. Over all replicas, a ticket has one connection at a time. */
+/**
+ * Connections of this replica that came with a ticket. Over all replicas, a ticket has one connection at a time. A seat is
+ *
+ *   taken    from `take` to `sit`: known to the caller only. An end that comes meanwhile is kept in `#endings`   -> sitting, ended
+ *   sitting  in `#sitting`                                                                                       -> ended, left
+ *   ended    its connection has ended, and its output may still be open. It may be in `#sitting`, where `has` and `end` pass over it
+ *                                                                                                                -> left
+ *   left     its output has closed: not in `#sitting`, and the ticket is given back unless this replica closes
+ */
 export class Seats {
   readonly #options: SeatsOptions
-  /** By the ticket's hash. */
-  readonly #taken = new Map<string, Taken>()
+  /** Both by the ticket's hash. */
+  readonly #sitting = new Map<string, Sitting>()
   readonly #endings = new Map<string, Ending>()
   #isClosed = false
 
@@ -69,16 +77,16 @@ export class Seats {
   sit(connection: Connection, seat: Seat, output: Writable): void {
     const { hash, fence } = seat
     const { gateway } = this.#options
-    const other = this.#taken.get(hash)
-    // Two may come back at once. The connection with the higher fence stays, in whatever order they sit down.
+    const other = this.#sitting.get(hash)
+    // Two connections may come back at once: the one with the higher fence stays, in whatever order they sit down.
     if (other !== undefined && other.fence > fence) {
       gateway.disconnect(connection, 'replaced')
       return
     }
     if (other !== undefined) gateway.disconnect(other.connection, 'replaced')
-    this.#taken.set(hash, { ...seat, connection })
+    this.#sitting.set(hash, { ...seat, connection })
     output.once('close', () => {
-      if (this.#taken.get(hash)?.connection === connection) this.#taken.delete(hash)
+      if (this.#sitting.get(hash)?.connection === connection) this.#sitting.delete(hash)
       if (!this.#isClosed)
         this.#inBackground(this.#options.tickets.leave(hash, connection.id), 'leaving a ticket failed')
     })
@@ -89,7 +97,7 @@ export class Seats {
 
   /** True while a stream of this replica uses the ticket. */
   has(hash: string): boolean {
-    return this.#taken.get(hash)?.connection.isEnded === false
+    return this.#sitting.get(hash)?.connection.isEnded === false
   }
 
   /** Ends the stream that uses the ticket with a lower fence, now or in a moment; answers how many it was. */
@@ -98,7 +106,7 @@ export class Seats {
     // Commands of two replicas may come in any order.
     const known = this.#endings.get(hash)
     if (fence > (known?.fence ?? 0)) this.#endings.set(hash, { fence, reason, heardAt: performance.now() })
-    const seat = this.#taken.get(hash)
+    const seat = this.#sitting.get(hash)
     if (seat === undefined || seat.fence >= fence || seat.connection.isEnded) return 0
     this.#options.gateway.disconnect(seat.connection, reason)
     return 1
@@ -109,7 +117,7 @@ export class Seats {
     const since = performance.now() - LOST_AGAIN_MS
     const revoked = [...this.#endings].filter(([, { reason, heardAt }]) => reason === 'revoked' && heardAt > since)
     await inGroups(revoked, ([hash]) => this.#revokeAgain(hash))
-    await inGroups([...this.#taken.values()], seat => this.#keep(seat))
+    await inGroups([...this.#sitting.values()], seat => this.#keep(seat))
   }
 
   // If the ticket was good again, another replica with an open stream of it had put it back.
@@ -119,7 +127,7 @@ export class Seats {
     this.#inBackground(replicas.ask({ kind: 'revoke-ticket', hash }), 'revoking a restored ticket failed')
   }
 
-  async #keep({ hash, ticket, fence, connection }: Taken): Promise<void> {
+  async #keep({ hash, ticket, fence, connection }: Sitting): Promise<void> {
     const { tickets, replicas, gateway } = this.#options
     const verdict = await tickets.keep(hash, ticket, connection.id, fence)
     if (verdict === 'regained') {

@@ -3,10 +3,12 @@ import type { Ticket } from './tickets.js'
 /** A ticket as the memory store keeps it. */
 export interface Stored {
   readonly ticket: Ticket
-  /** Who made it. */
   readonly maker: string
+  /** Counts until the first `take`; then the session's end does. */
   readonly useBefore: number
+  /** The connection that uses it; `null` for none. */
   connectionId: string | null
+  /** The fencing token of the newest `take`; 0 before the first. */
   fence: number
   isRevoked: boolean
 }
@@ -15,7 +17,7 @@ export interface Stored {
 export interface ShelfLimits {
   readonly tickets: number
   readonly bytes: number
-  /** Which of them may go when there are too many. */
+  /** True if the ticket may go when there are too many. */
   readonly mayGo: (stored: Stored) => boolean
 }
 
