@@ -200,6 +200,22 @@ t.test('a replica that is told that Redis lost data looks up what it missed, if 
   t.equal(state.missed, before + 1, 'not while it hears nothing')
 })
 
+t.test(
+  'a replica is told that it may have missed something only once it can look it up and hears what is new',
+  async t => {
+    const { link, replicas, start } = replica(t, freshPrefix())
+    const { handler } = listener()
+    const able: boolean[] = []
+    replicas.listen({ ...handler, onMissed: () => able.push(link.isReady && link.isSubscriberReady) })
+    await start()
+    await waitFor(() => able.includes(true), 5_000, 'the first look')
+    const before = able.length
+    link.renewSubscriber()
+    await waitFor(() => able.length > before, 15_000, 'another look')
+    t.notOk(able.includes(false), `${able}`)
+  },
+)
+
 t.test('a replica that nobody listens to misses nothing', async t => {
   const { replicas, start } = replica(t, freshPrefix())
   replicas.miss()
