@@ -65,10 +65,26 @@ t.test('a message that is no command changes nothing, and the next command is an
     `{"id":"${'x'.repeat(65)}","command":{"kind":"look-up-revocations"}}`,
     '{"id":"a","command":null}',
     ...NO_COMMANDS.map(command => JSON.stringify({ id: 'a', command })),
-    '{"id":"a","count":-1}',
-    '{"id":"a","count":1.5}',
   ]
   for (const message of bad) t.equal(await redis.command('PUBLISH', channelOf(prefix), message), 1, message)
+  t.equal(await replicas.ask(COMMANDS[0]!), 3)
+  t.same(state.heard, [COMMANDS[0]])
+  t.same(troubles, [])
+})
+
+t.test('an answer that is no number of streams is not counted, and the one that is ends the wait', async t => {
+  const prefix = freshPrefix()
+  const { link, replicas, state, troubles } = await listening(t, prefix, 3)
+  const run = link.run.bind(link)
+  link.run = async (...args) => {
+    // Safe: replicas.lua has one argument, a message.
+    const { id, count } = JSON.parse(args[2][0] as string) as { id: string; count?: number }
+    // Before its own answer, while the asker waits.
+    for (const bad of count === undefined ? [] : ['-1', '1.5', '"5"', 'null', '1e999']) {
+      t.equal(await redis.command('PUBLISH', channelOf(prefix), `{"id":"${id}","count":${bad}}`), 1)
+    }
+    return run(...args)
+  }
   t.equal(await replicas.ask(COMMANDS[0]!), 3)
   t.same(state.heard, [COMMANDS[0]])
   t.same(troubles, [])
@@ -183,6 +199,22 @@ t.test('a replica that is told that Redis lost data looks up what it missed, if 
   replicas.miss()
   t.equal(state.missed, before + 1, 'not while it hears nothing')
 })
+
+t.test(
+  'a replica is told that it may have missed something only once it can look it up and hears what is new',
+  async t => {
+    const { link, replicas, start } = replica(t, freshPrefix())
+    const { handler } = listener()
+    const able: boolean[] = []
+    replicas.listen({ ...handler, onMissed: () => able.push(link.isReady && link.isSubscriberReady) })
+    await start()
+    await waitFor(() => able.includes(true), 5_000, 'the first look')
+    const before = able.length
+    link.renewSubscriber()
+    await waitFor(() => able.length > before, 15_000, 'another look')
+    t.notOk(able.includes(false), `${able}`)
+  },
+)
 
 t.test('a replica that nobody listens to misses nothing', async t => {
   const { replicas, start } = replica(t, freshPrefix())
