@@ -27,16 +27,17 @@ export interface AccessOptions {
 /** A ticket as its maker gets it. It is shown this once. */
 export interface NewTicket {
   readonly ticket: string
-  /** When its session ends, and until when it must be used first; ms since 1970. */
+  /** When its session ends, in ms since 1970. */
   readonly expiresAt: number
+  /** The first use must come before this, in ms since 1970. */
   readonly useBefore: number
 }
 
 const DATED_AHEAD_MS = 5_000
 
 /**
- * Grants and revokes access, on every replica: tickets, revoked users, streams that are ended on purpose. Commands to the other
- * replicas do it at once; what a replica missed while it was cut off is looked up when it is back (catch-up.ts).
+ * Grants and revokes access, on every replica: tickets, revoked users, streams that are ended on purpose. A command ends streams on
+ * the other replicas at once. A replica that was cut off looks up what it missed when it is back (catch-up.ts).
  */
 export class Access {
   readonly #options: AccessOptions
@@ -67,7 +68,7 @@ export class Access {
 
   /** When a credential counts as made. */
   readonly dateOf: DateOf = async (credential, viewer) => {
-    // Whether its user was revoked decides which of its dates counts.
+    // The date depends on whether the user was revoked, so this replica must know that first.
     await this.lookUp(viewer.userId)
     return this.#dateOf(credential, viewer)
   }
@@ -81,8 +82,8 @@ export class Access {
   }
 
   /**
-   * Asks whether this user was revoked. `null` if this replica knows already. A replica that starts, or is back after a break, asks about each
-   * user until it has read all revocations.
+   * Asks whether this user was revoked. Returns `null` if this replica knows already. A replica that starts, or is back after a break, asks
+   * about each user until it has read all revocations.
    * @throws AccessUnavailable
    */
   lookUp(userId: string): Promise<void> | null {
@@ -103,7 +104,7 @@ export class Access {
   }
 
   /**
-   * The viewer that comes with this ticket. Does not use it up.
+   * The viewer that comes with this ticket. The call does not use the ticket up.
    * @throws Unauthorized       it may not be used
    * @throws AccessUnavailable  the store cannot be asked now
    */
@@ -125,9 +126,10 @@ export class Access {
   }
 
   /**
-   * Makes the connection that is about to be attached the only user of the viewer's ticket; `null` if another stream has it. Only an
-   * EventSource that comes back (`isReturning`: it names a position) takes the ticket from another stream, because its broken link may look
-   * alive from here. A connection without a position is a second user, and is turned away.
+   * Makes a connection the only user of the viewer's ticket, before it is attached. Resolves with `null` if another stream has the ticket.
+   * `isReturning` says that the connection names a position, as a returning EventSource does. Only such a connection takes the ticket
+   * from another stream, because its broken link may look alive from here. A connection without a position is a second user, and is turned
+   * away.
    * @throws Unauthorized, AccessUnavailable
    */
   takeSeat(viewer: Viewer & { ticket: string }, connectionId: string, isReturning: boolean): Promise<Seat | null> {
@@ -145,13 +147,13 @@ export class Access {
    */
   async revokeUser(userId: string): Promise<number> {
     const at = await this.#stores.revocations.revoke(userId)
-    // Not by the command: this replica may be cut off from commands, and would not look up its own revocation later.
+    // This replica does not wait for its own command: it may be cut off, and would not look up its own revocation later.
     const here = this.#revoke(userId, at)
     return here + (await this.#options.replicas.ask({ kind: 'revoke-user', userId, at }))
   }
 
   /**
-   * Refuses the ticket from now on, and ends its stream wherever it is; resolves with how many.
+   * Refuses the ticket from now on, and ends its stream on any replica. Resolves with how many streams ended.
    * @throws InvalidTicket, AccessUnavailable
    */
   async revokeTicket(ticket: string): Promise<number> {
@@ -162,7 +164,7 @@ export class Access {
     return here + (await this.#options.replicas.ask({ kind: 'revoke-ticket', hash }))
   }
 
-  /** Ends one stream wherever it is; resolves with how many (0 or 1). @throws AccessUnavailable */
+  /** Ends one stream on any replica. Resolves with how many streams ended (0 or 1). @throws AccessUnavailable */
   async disconnect(connectionId: string): Promise<number> {
     return this.#disconnectHere(connectionId) || this.#options.replicas.ask({ kind: 'disconnect', connectionId })
   }
@@ -183,7 +185,7 @@ export class Access {
         this.#catchUp.lookUpSoon()
         return 0
       default:
-        // From a replica of a later version.
+        // A replica of a later version sent it.
         return 0
     }
   }
@@ -191,7 +193,7 @@ export class Access {
   #revoke(userId: string, at: number): number {
     const { gateway } = this.#options
     this.#stores.revocations.known.note(userId, at)
-    // No credential dated ahead is let in. A credential that is ahead now was made before the clock was set back, and so before this.
+    // No credential dated ahead is let in. So one that is ahead now was made before the clock was set back, and before this revocation.
     const ahead = this.clock.now() + DATED_AHEAD_MS
     const isOlder = ({ issuedAt }: Connection) => issuedAt === null || issuedAt <= at || issuedAt > ahead
     const ended = gateway.connectionsOf(userId).filter(isOlder)

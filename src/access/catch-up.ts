@@ -55,14 +55,14 @@ export class CatchUp {
     return this.#freshness.whenReached()
   }
 
-  /** Something may have been missed, and can be looked up now. */
+  /** This replica may have missed something, and can look it up now. */
   miss(): void {
     this.#freshness.miss()
     this.#mustSyncSeats = true
     void this.#run()
   }
 
-  /** From now on something may be missed that cannot be looked up. */
+  /** From now on this replica may miss something, and cannot look it up. */
   cutOff(): void {
     this.#freshness.cutOff()
   }
@@ -132,7 +132,7 @@ export class CatchUp {
     // The next look learns what was missed while this one ran.
     if (!this.#isMissing()) this.#freshness.learn()
     if (hasNews) await this.#endRevoked()
-    // A failover may have lost the newest revocations, and other replicas may have looked for them meanwhile.
+    // A failover may have lost the newest revocations. Other replicas may have read the set without them, and must look again.
     if (!(await revocations.restore())) return
     replicas
       .ask({ kind: 'look-up-revocations' })
@@ -150,7 +150,7 @@ export class CatchUp {
     }
   }
 
-  // The store does not tell which users are new, so every stream is checked: a part in each turn, so that events pass in between.
+  // The store does not tell which users are new, so every stream is checked. A turn checks a part, and events pass in between.
   async #endRevoked(): Promise<void> {
     const { gateway, revocations } = this.#options
     let checked = 0

@@ -1,6 +1,6 @@
 import { AccessUnavailable } from '../failures.js'
 
-// As long as an answer of Redis may take, because an answer over HTTP must come within 2 s.
+// A request waits here as long as it would for Redis: its answer over HTTP must come within 2 s.
 const WAIT_MS = 1_500
 
 /**

@@ -10,13 +10,13 @@ const script = loadScript(import.meta.url, 'revocations.lua')
 
 const PAGE_USERS = 5_000
 const PUT_USERS = 1_000
-// The newest part is read again: lost commands and failovers lose young entries, and clocks of two servers differ.
+// Each reading begins this long before the last one: lost commands and failovers lose the newest entries, and clocks of two servers differ.
 const OVERLAP_MS = 600_000
-// A user may be revoked between the answer and the comparison.
+// A user who is revoked between the answer and the comparison makes the sets differ once.
 const RECENT_TRIES = 2
 const READY_TIMEOUT_MS = 1_500
 
-/** What each call tells about the set: the time of the call, and that of the oldest possible entry, in ms since 1970. */
+/** The set as each call describes it: `now` is the time of the call, `oldest` that of the oldest possible entry, in ms since 1970. */
 interface Head extends Digest {
   readonly now: number
   readonly oldest: number
@@ -88,7 +88,7 @@ export class RedisRevocations implements RevocationStore {
     return wasRestored
   }
 
-  // Reads the changes since the last time, and puts back lost ones; `false` if the sets still differ.
+  // Reads the changes since the last time, and puts back entries that Redis lost. Resolves with `false` if the sets still differ.
   async #catchUp(): Promise<boolean> {
     if (this.#learnedAt === null) return false
     for (let tries = 0; tries < RECENT_TRIES; tries++) {
@@ -139,7 +139,7 @@ export class RedisRevocations implements RevocationStore {
     }
   }
 
-  // Puts back entries since `since` that are known here and not there; `null` if there were none.
+  // Puts back entries since `since` that Redis lost. Resolves with the set's head afterwards, or with `null` if no entry was lost.
   async #putBack(since: number): Promise<Head | null> {
     let head: Head | null = null
     let batch: (string | number)[] = []
@@ -162,7 +162,7 @@ export class RedisRevocations implements RevocationStore {
     return digest.count === count && digest.sum === sum
   }
 
-  // All entries agree and the sum is wrong: another writer changed the set.
+  // If all entries agree and only the sum is wrong, another writer changed the set.
   async #mend(): Promise<void> {
     const [head] = await this.#page(Number.MAX_SAFE_INTEGER, '')
     const { digest } = this.known.table

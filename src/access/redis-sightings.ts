@@ -7,7 +7,7 @@ import type { SightingStore } from './sightings.js'
 
 const sightingScript = loadScript(import.meta.url, 'sightings.lua')
 
-/** Sightings in Redis: whichever replica a credential was shown to first. */
+/** Sightings in Redis: a credential may be shown to any replica first. */
 export class RedisSightings implements SightingStore {
   readonly #link: RedisLink
   readonly #names: RedisNames

@@ -34,7 +34,7 @@ export class RedisTickets implements TicketStore {
   async find(hash: string): Promise<Ticket | null> {
     const [outcome, userId, follow, issuedAt, expiresAt] = await this.#run('find', hash, [])
     if (outcome !== 'found') return null
-    // Safe: only `make` and `keep` write it.
+    // Safe: only `make` and `keep` write this field.
     const patterns = JSON.parse(follow!) as string[]
     return { userId: userId!, follow: patterns, issuedAt: Number(issuedAt), expiresAt: Number(expiresAt) }
   }

@@ -17,7 +17,7 @@ interface Slots {
   readonly low: Uint32Array
   /** 0 in a free slot. */
   readonly at: Float64Array
-  /** The last pass that saw the entry elsewhere. */
+  /** The last pass that found the entry in the other set. */
   readonly marks: Uint8Array
   readonly mask: number
 }
@@ -53,7 +53,7 @@ export class RevocationTable {
     return { count: this.#size, sum: this.#sum }
   }
 
-  /** True when one more user makes the table grow: a good moment to forget the old ones. */
+  /** True if one more user would make the table grow: pruning first may save that. */
   get isFull(): boolean {
     return this.#size + 1 > this.#slots.at.length * MAX_LOAD
   }
@@ -119,7 +119,7 @@ export class RevocationTable {
     return ++this.#pass
   }
 
-  /** Entries from `since` on that this pass did not see elsewhere, as far as they were known when it began. */
+  /** Entries from `since` on that the pass did not find in the other set. Entries that came since it began may be among them. */
   *unseen(since: number, pass: number): Generator<[user: string, at: number]> {
     const { high, low, at, marks } = this.#slots
     for (let i = 0; i < at.length; i++) {

@@ -4,7 +4,7 @@ import { RevocationTable, userKeyOf } from './revocation-table.js'
 
 /**
  * What replicas share about revoked users. All times are ms since 1970 by the clock that replicas share.
- * @throws AccessUnavailable  from every method that resolves: nothing was changed, as far as can be told
+ * @throws AccessUnavailable  from every method that resolves: a change whose answer was lost may hold all the same
  */
 export interface RevocationStore {
   /** The revocations that this replica knows. */
@@ -16,11 +16,11 @@ export interface RevocationStore {
   /** Notes in `known` when this user was revoked, before `learn` has read it. Costs one round trip. */
   ask(userId: string): Promise<void>
   /**
-   * Learns the revocations of other replicas; resolves with whether there were any. It reads the changes since the last time, and everything
-   * only if the two do not agree afterwards. Calls must not overlap.
+   * Learns the revocations of other replicas. Resolves with whether there were any. It reads the changes since the last time, and the whole
+   * set only if `known` and the store still differ. Calls must not overlap.
    */
   learn(): Promise<boolean>
-  /** Puts back revocations that the store lost; resolves with whether there were any. To be called after `learn`. */
+  /** Puts back revocations that the store lost. Resolves with whether there were any. To be called after `learn`. */
   restore(): Promise<boolean>
 }
 

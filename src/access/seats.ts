@@ -61,7 +61,7 @@ export class Seats {
     const { ticket: hash, userId, follow, issuedAt, expiresAt } = viewer
     let taken = await tickets.take(hash, connectionId, isReturning)
     if (taken.outcome === 'held') {
-      // A replica that died never gave the ticket back. Only an answer proves that a stream has it.
+      // A replica that died never gave the ticket back. Only an answer to this proves that a stream has it.
       if ((await replicas.ask({ kind: 'probe-ticket', hash })) > 0) return null
       taken = await tickets.take(hash, connectionId, true)
     }

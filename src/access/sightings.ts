@@ -4,13 +4,13 @@ import type { Clock } from '../clock.js'
 import type { Revocations } from './revocations.js'
 
 /**
- * When credentials were first shown to any replica, each by its hash.
+ * Remembers when credentials were first shown to any replica. A credential is named by its hash.
  * @throws AccessUnavailable  from every method
  */
 export interface SightingStore {
   /** Notes that the credential is shown now, unless it was before, and remembers it until `until`; resolves with the first time (ms since 1970). */
   note(credential: string, until: number): Promise<number>
-  /** The first time that it was noted; `null` for never. */
+  /** When it was noted first, in ms since 1970; `null` for never. */
   find(credential: string): Promise<number | null>
 }
 

@@ -10,7 +10,7 @@ export interface Ticket {
   readonly expiresAt: number
 }
 
-/** A wish for a ticket. */
+/** A request for a ticket. */
 export interface TicketRequest {
   readonly userId: string
   readonly follow: readonly string[]
@@ -28,8 +28,8 @@ export interface MadeTicket {
 }
 
 /**
- * The outcome of `take`. `taken`: it is the caller's; `fence` is higher than every one before it (a fencing token). `held`: another stream
- * has it. `gone`: not made here, not used in time, over, or revoked.
+ * The outcome of `take`. `taken`: the ticket is the caller's; `fence` is a fencing token, higher than every earlier one. `held`: another
+ * stream has it. `gone`: not made here, not used in time, over, or revoked.
  */
 export type Taken = { readonly outcome: 'taken'; readonly fence: number } | { readonly outcome: 'held' | 'gone' }
 
@@ -37,29 +37,30 @@ export type Taken = { readonly outcome: 'taken'; readonly fence: number } | { re
  * What replicas share about tickets, each known by its hash only.
  *
  *   fresh    made; gone unless it is taken within `FIRST_USE_MS`
- *   used     by one connection, or by none between two; until its session ends
- *   revoked  refused, and kept as a tombstone for as long as a replica may still have a stream of it. Of unknown tickets the newest
- *            ten thousand tombstones are kept
+ *   used     one connection at a time uses it, until its session ends
+ *   revoked  refused, and kept as a tombstone for as long as a replica may still have a stream of it. For unknown tickets the store
+ *            keeps the newest ten thousand tombstones
  *
- * @throws AccessUnavailable  from every method: nothing was changed, as far as can be told
+ * @throws AccessUnavailable  from every method: a change whose answer was lost may hold all the same
  */
 export interface TicketStore {
-  /** The store's clock dates it, because the clock of a replica may be wrong. */
+  /** Makes a ticket. The store's clock dates it, because the clock of a replica may be wrong. */
   make(hash: string, request: TicketRequest): Promise<MadeTicket>
   /** The ticket, if it may be used. */
   find(hash: string): Promise<Ticket | null>
   /** Makes the connection its only user. Without `isReturning` it gets the ticket only if no connection has it. */
   take(hash: string, connectionId: string, isReturning: boolean): Promise<Taken>
-  /** The connection is over. */
+  /** Frees the ticket, if this connection still has it. */
   leave(hash: string, connectionId: string): Promise<void>
-  /** Resolves with whether the store knew it as good until then. */
+  /** Refuses the ticket from now on. Resolves with whether the store knew it, and had not revoked it before. */
   revoke(hash: string): Promise<boolean>
-  /** Whether an open stream may stay after news may have been missed. A ticket that the store lost is put back. */
+  /** Resolves with whether an open stream may stay, after commands may have been missed. Puts back a ticket that the store lost. */
   keep(hash: string, ticket: Ticket, connectionId: string, fence: number): Promise<Kept>
 }
 
 /**
- * The outcome of `keep`. `regained`: the ticket is the stream's, but the store knew a lower fence, whose stream may be open too.
+ * The outcome of `keep`. `yours`: the stream may stay. `regained`: it may stay, but the store knew a lower fence, and the stream of that
+ * fence may be open, too. `replaced`: another stream has a higher fence.
  */
 export type Kept = 'yours' | 'regained' | 'replaced' | 'revoked'
 

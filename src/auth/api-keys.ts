@@ -9,7 +9,7 @@ export interface ApiKey {
   readonly digest: Buffer
 }
 
-/** Characters an API key has at least. */
+/** The least number of characters in an API key. */
 const MIN_KEY_LENGTH = 16
 
 /**

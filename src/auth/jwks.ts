@@ -11,7 +11,7 @@ const TIMEOUT_MS = 5_000
 export function keyServerProblem(url: string): string | null {
   if (!URL.canParse(url)) return 'is no URL'
   const { username, password } = new URL(url)
-  // It would stand in error messages, and `fetch` refuses such a URL anyway.
+  // A password would stand in error messages, and `fetch` refuses such a URL anyway.
   return username === '' && password === '' ? null : 'holds a user or password, which a key server must not need'
 }
 
@@ -106,7 +106,7 @@ function hasKeyId(header: JWSHeaderParameters | undefined): boolean {
   return typeof header?.kid === 'string'
 }
 
-// In words, down to the network's own error. The parser would quote the beginning of an answer that is no JSON.
+// The error and its causes, in words. A parser's own message would quote the beginning of an answer that is no JSON.
 function reasonOf(error: unknown): string {
   if (error instanceof SyntaxError) return 'the key server answered something that is no JSON'
   if (!(error instanceof Error)) return String(error)

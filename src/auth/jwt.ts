@@ -7,7 +7,7 @@ import type { DateOf, Viewer } from './viewer.js'
 
 /** How tokens are verified. */
 export interface TokenRules {
-  /** Finds the key; must not trust anything of the token but its `kid`. */
+  /** Finds the key. It must trust nothing of the token but its `kid`. */
   readonly key: JWTVerifyGetKey
   /** The algorithms that the key may be used with: the token's own `alg` never widens this. */
   readonly algorithms: readonly string[]
@@ -42,7 +42,7 @@ export function rememberedMs(maxLifeMs: number): number {
 
 /**
  * Makes a function that turns a JWT into its viewer. Verified tokens are remembered for a minute at most, by their hash.
- * It throws Unauthorized, which says how to mend the token and quotes nothing of it, and whatever `key` and `dateOf` throw.
+ * It throws Unauthorized, which says how to mend the token and quotes nothing of it. Errors of `key` and `dateOf` pass through.
  */
 export function createTokenVerifier(rules: TokenRules): (token: string) => Promise<Viewer> {
   const { issuer, audience, now } = rules

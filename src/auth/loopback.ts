@@ -8,7 +8,7 @@ export interface Arrival {
   readonly httpVersion: string
   /** The request target as it was sent. */
   readonly url?: string | undefined
-  /** The two ends of its connection; unknown on a Unix socket, which is of this machine. */
+  /** The two ends of its connection; unknown on a Unix socket, which only this machine can reach. */
   readonly socket: { readonly localAddress?: string | undefined; readonly remoteAddress?: string | undefined }
 }
 
@@ -30,7 +30,7 @@ const PROXY_HEADERS = [
 ]
 
 /**
- * The sign, in words, that a request was not made on this machine for a name of this machine; `null` if there is none. A proxy on this
+ * Why a request does not count as made on this machine for a name of this machine, in words; `null` if it does. A proxy on this
  * machine connects from loopback for the whole world, and a page of any site can give its own name the address 127.0.0.1 (DNS rebinding).
  * So the headers count as much as the connection. Pages of `listed` origins are welcome.
  */

@@ -21,8 +21,8 @@ export interface Viewer {
 
 /**
  * When the viewer's credential counts as made, in ms since 1970: at its own date, but no later than it was first shown to any replica. So a
- * credential that is dated ahead does not outlive a revocation. It asks the store only about credentials ahead of the clock, and about those
- * that would pass as younger than a revocation of their user.
+ * credential that is dated ahead does not outlive a revocation. It asks the store only about two kinds: credentials ahead of the clock, and
+ * credentials dated after a revocation of their user.
  * @throws AccessUnavailable  the store cannot be asked
  */
 export type DateOf = (credential: string, viewer: Viewer) => Promise<number | null>
@@ -30,14 +30,14 @@ export type DateOf = (credential: string, viewer: Viewer) => Promise<number | nu
 /** An action on a room. `manage`: to make tickets for its user and end their streams. */
 export type Action = 'follow' | 'publish' | 'manage'
 
-/** A viewer as an embedding application describes one; what is left out is `user`, `[]` and `null`. */
+/** A viewer as an embedding application describes one. Fields that are left out are `user`, `[]` and `null`. */
 export type ViewerInput = Pick<Viewer, 'userId'> & Partial<Omit<Viewer, 'ticket'>>
 
 /** A pattern that every room matches. */
 export const ANY_ROOM = '*'
 
 /**
- * A whole viewer from what is known of one.
+ * Fills in the fields that the application left out.
  * @throws InvalidUser  the id could not be part of a room
  */
 export function createViewer(input: ViewerInput): Viewer {
@@ -62,12 +62,12 @@ export function mayManage(viewer: Viewer, room: string): boolean {
   return viewer.kind !== 'user' && mayPublish(viewer, room)
 }
 
-/** True when the room is the pattern, or begins with what stands before its trailing `*`. */
+/** True when the room is the pattern, or begins with the pattern's text before its trailing `*`. */
 export function matches(pattern: string, room: string): boolean {
   return pattern.endsWith('*') ? room.startsWith(pattern.slice(0, -1)) : room === pattern
 }
 
-/** True when whatever matches `narrow` also matches one of `patterns`. */
+/** True when every room that matches `narrow` also matches one of `patterns`. */
 export function covers(patterns: readonly string[], narrow: string): boolean {
   // A trailing `*` of `narrow` is a character like any other here: only a pattern with a shorter beginning matches it.
   return patterns.some(pattern => pattern === narrow || (pattern.endsWith('*') && matches(pattern, narrow)))

@@ -2,9 +2,9 @@ import { heapShare } from '../heap.js'
 
 /** Bounds on what request bodies hold. */
 export interface BodiesOptions {
-  /** Bytes of all publishers together that are given without a look at shares. */
+  /** All publishers together get this many bytes before shares count. */
   readonly amplyBytes?: number
-  /** Bytes of one publisher. */
+  /** One publisher gets at most this many bytes. */
   readonly publisherBytes?: number
 }
 
@@ -41,7 +41,7 @@ export class Bodies {
     return this.#heldBy.get(who) ?? 0
   }
 
-  /** Takes bytes. Answers how many the publisher may hold when these are too many now, else `null`. */
+  /** Takes bytes and returns `null`. If they are too many now, it takes none and returns how many the publisher may hold. */
   take(who: string, bytes: number): number | null {
     const held = this.heldBy(who)
     const allowed = this.#allowedTo(held, bytes)

@@ -1,11 +1,11 @@
 /** The use of a limit by one publisher or viewer. Times are ms of the monotonic clock. */
 export interface Bucket {
   readonly who: string
-  /** When everything that was charged has drained: how far it lies ahead is the debt. */
+  /** When all charges have drained. The debt is how far this lies ahead. */
   emptyAt: number
   /** When it was charged last. */
   usedAt: number
-  /** Charged here, and not yet added to the bucket that the replicas share. */
+  /** Charges of this replica that are not yet added to the shared bucket. */
   untoldMs: number
   /** By how much other replicas' charges have raised it so far. */
   raisedMs: number
@@ -55,7 +55,7 @@ export class Buckets {
     return bucket
   }
 
-  // Looks at the next one in turn.
+  // The hand goes round like that of a clock: each call looks at one bucket.
   #forgetOneIfEmpty(now: number): void {
     if (this.#hand >= this.#slots.length) this.#hand = 0
     const bucket = this.#slots[this.#hand]

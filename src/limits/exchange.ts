@@ -41,7 +41,7 @@ export class Exchange {
     if (Math.abs(bucket.untoldMs) >= this.#noticeableMs) this.#add(bucket)
   }
 
-  /** Resolves when the bucket knows what the others have charged, or that cannot be known now. */
+  /** Resolves when the bucket includes the charges of the others, or the exchange has failed. */
   ask(bucket: Bucket): Promise<void> {
     return new Promise(resolve => this.#add(bucket).push(resolve))
   }

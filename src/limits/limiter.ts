@@ -52,13 +52,13 @@ export class Limiter {
 
   /**
    * Charges `events` when there is room for one; answers 0 then, else the ms until there is. With no events it only looks whether
-   * there is room. A promise only where other replicas have to be asked.
+   * there is room. It returns a promise only if other replicas must be asked.
    */
   take(who: string, events: number): number | Promise<number> {
     return this.#take(who, events, this.#windowMs - this.#eventMs)
   }
 
-  /** The same for the rest of a request that `take` let through with a part of its events: its own part took no room. */
+  /** Charges the rest of a request whose first event `take` let through. That event takes no room from the rest. */
   takeRest(who: string, events: number): number | Promise<number> {
     return this.#take(who, events, this.#windowMs)
   }

@@ -5,7 +5,7 @@ export class MemoryReplicas implements Replicas {
   readonly #onTrouble: (error: unknown) => void
   #handler: CommandHandler | null = null
 
-  /** `onTrouble` is told what a handler threw. */
+  /** `onTrouble` gets the error that a handler threw. */
   constructor(onTrouble: (error: unknown) => void = () => {}) {
     this.#onTrouble = onTrouble
   }

@@ -10,10 +10,10 @@ import { type CommandHandler, carryOut, type ReplicaCommand, type Replicas } fro
 const script = loadScript(import.meta.url, 'replicas.lua')
 
 const ANSWER_TIMEOUT_MS = 1_000
-// A cluster does not tell how many replicas there are, so answers are awaited for this long instead.
+// A cluster does not tell how many replicas there are, so `ask` waits this long for answers instead.
 const CLUSTER_WAIT_MS = 400
 
-/** What goes through the channel: a command that wants answers to `id`, or the answer of one replica. */
+/** A message on the channel: a command that wants answers to `id`, or the answer of one replica. */
 const MessageSchema = Type.Union([
   Type.Object({ id: Type.String({ maxLength: 64 }), count: Type.Integer({ minimum: 0 }) }),
   Type.Object({ id: Type.String({ maxLength: 64 }), command: Type.Object({ kind: Type.String() }) }),
@@ -43,7 +43,7 @@ export class RedisReplicas implements Replicas {
   listen(handler: CommandHandler): void {
     this.#handler = handler
     this.#link.subscribe(this.#channel, bytes => this.#take(bytes.toString('utf8')))
-    // Missed commands can be looked up once both connections are there.
+    // The handler looks up missed commands over the one connection, and hears new ones over the other: it needs both.
     const miss = () => {
       if (this.#link.isReady && this.#link.isSubscriberReady) handler.onMissed()
     }
@@ -52,7 +52,7 @@ export class RedisReplicas implements Replicas {
     this.#link.onUnsubscribed(() => handler.onCutOff())
   }
 
-  /** Redis lost data: what it was told must be looked up, and told again. */
+  /** Redis lost data: the handler must look up what is left, and put back the rest. */
   miss(): void {
     if (this.#link.isSubscriberReady) this.#handler?.onMissed()
   }

@@ -16,11 +16,11 @@ export const ReplicaCommandSchema = Type.Union([
 ])
 export type ReplicaCommand = Static<typeof ReplicaCommandSchema>
 
-/** What a replica does with commands. */
+/** Receives commands on one replica. */
 export interface CommandHandler {
   /** Carries it out on this replica, and answers how many streams it was about. A replica on which it throws is not counted. */
   onCommand(command: ReplicaCommand): number
-  /** Commands may have been missed before this: what they would have said must be looked up. */
+  /** Commands may have been missed before this: the handler must look up their effects. */
   onMissed(): void
   /** From now on commands may be missed, until `onMissed`. */
   onCutOff(): void
@@ -41,7 +41,7 @@ export interface Replicas {
   ask(command: ReplicaCommand): Promise<number>
 }
 
-/** Answers what `handler` answers; 0 without a handler, and to a command that this version does not know. */
+/** Returns the answer of `handler`; 0 without a handler, and for a command that this version does not know. */
 export function carryOut(handler: CommandHandler | null, command: unknown): number {
   // A later version may ask for something that is about no stream of this one.
   return handler !== null && Value.Check(ReplicaCommandSchema, command) ? handler.onCommand(command) : 0
