@@ -5,8 +5,8 @@ const GATHER_MS = 5
  * A door that opens for groups, first come first served. It stays shut while each turn of the event loop brings another request, until
  * the group is complete or `GATHER_MS` old. A request that comes alone waits for one turn.
  *
- * Node accepts one new connection in each turn, however many wait. Served one by one, each runs through cold code and wakes its reader
- * alone; a group costs a fifth less. In a thundering herd, streams that are served already wait for one group, not for all.
+ * Node accepts one new connection in each turn, however many wait. A connection that is served alone runs through cold code and wakes its
+ * reader alone; in a group it costs a fifth less. In a thundering herd, open streams wait for one group, not for the whole herd.
  */
 export class Admission {
   readonly #groupSize: number

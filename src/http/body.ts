@@ -4,19 +4,19 @@ import { checkBatchSize, itemOf } from '../publisher.js'
 import { Stint } from '../turn.js'
 import { itemsOf, rawMember, type Span } from './json.js'
 
-// Request bodies to drafts, with the payload cut out as it was sent.
+// Turns request bodies into drafts. The payload is cut out of the body as it was sent.
 
 // Lines that a batch may have; blank ones count.
 const MAX_BATCH_LINES = 10_000
 
 // Room for type, key, address and the JSON around the data.
 const ITEM_OVERHEAD_BYTES = 4_096
-// A text of this length is read in one go.
+// A longer text waits for a turn of its own before it is read.
 const SLICE_LENGTH = 65_536
 
 const MEMBERS = ['type', 'data', 'ephemeral', 'key']
 
-/** A request body, read, without its address. `data` is JSON text. */
+/** The event in a request body, without the room that it goes to. `data` is JSON text. */
 export interface ReadEvent {
   readonly type: string
   readonly data: string
@@ -33,9 +33,9 @@ export function readEventBody(text: string): ReadEvent {
 }
 
 /**
- * Reads a JSON array, or NDJSON, of `{ to, type, data, ephemeral?, key? }`; all or none. Items, lines and bytes of an item are counted before
- * anything is parsed. Work beyond a few ms is done in pieces, and other requests are served between them.
- * @throws InvalidItem    names the item or the line (blank lines are skipped but counted)
+ * Reads a JSON array, or NDJSON, of `{ to, type, data, ephemeral?, key? }`; takes all items or none. Items, lines and bytes of an item are
+ * counted before anything is parsed. Work beyond a few ms is done in pieces, and other requests are served between them.
+ * @throws InvalidItem    names the item, or the line; blank lines are skipped but counted
  * @throws InvalidBody    no array, or it holds nothing
  * @throws BatchTooLarge, TooManyLines, ItemTooLarge
  */

@@ -9,7 +9,7 @@ const LINGER_MS = 2_000
  * connection, but never from an error status. A connection that does not speak TLS is cut too, because nobody could read the answer.
  */
 export function endBadClient(error: Error & { code?: string }, socket: Socket): void {
-  // `null` until the handshake is over.
+  // A TLS socket's `alpnProtocol` is null until the handshake is over.
   const isHandshake = 'alpnProtocol' in socket && socket.alpnProtocol === null
   const isSilent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' || error.code === 'ECONNRESET'
   if (isHandshake || isSilent || !socket.writable) {

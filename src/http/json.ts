@@ -46,10 +46,10 @@ export function rawMember(text: string, name: string, place: string): string | n
 
 /**
  * Finds the items of the JSON array `text` lazily, in order. It checks the text between the items, not the items: the text is valid JSON if
- * this comes to its end without an error and `JSON.parse` takes each item. It follows an item for
- * `maxLength + 1` characters, and then to the end of a string at most.
+ * this comes to its end without an error and `JSON.parse` takes each item. It reads at most
+ * `maxLength + 1` characters of an item, and the rest of a string that began within them.
  * @throws InvalidBody  more than `maxLength` characters of white space in a row
- * @throws InvalidBody  no array, something else than one comma between two items, or more behind the array
+ * @throws InvalidBody  no array, anything but one comma between two items, or text after the array
  * @throws InvalidBody  an item whose values have more than `MAX_DEPTH` levels; names the item
  */
 export function* itemsOf(text: string, maxLength: number): Generator<Span> {
@@ -112,7 +112,7 @@ function isEscaped(text: string, quote: number): boolean {
   return (quote - i) % 2 === 0
 }
 
-// The position behind the value at `from`. A value that does not end before `to` is read up to `to`, and its last string to its end.
+// The position behind the value at `from`. Reading stops at `to`, or at the end of a string that began before it.
 function skipValue(text: string, from: number, to: number, maxDepth: number, place: string): number {
   const first = text.charCodeAt(from)
   if (first === QUOTE) return skipString(text, from)

@@ -15,7 +15,7 @@ export function releaseRequest(response: ServerResponse, socket: Socket): void {
   // Node's own mark for `Connection: close`; with it, the end of the response would end the socket.
   Reflect.set(response, '_last', false)
   response.emit('finish')
-  // Undoes the timeout that Node sets on a connection which waits for its next request.
+  // On `finish`, Node sets its keep-alive timeout, which would end the stream.
   socket.setTimeout(0)
   // A pipelined request is next in line, and its answer would go into the stream.
   if (Reflect.get(socket, '_httpMessage')) socket.destroy()

@@ -14,13 +14,13 @@ const CHECK_MS = 2_000
 const MAX_UNREAD_BYTES = 64 * 1_048_576
 
 const HTTP2 = {
-  // A client that wants more at once opens another session; Node's own default has no limit. Heads are as over HTTP/1.1.
+  // A client that wants more at once opens another session; Node's own default has no limit. Heads have the limit of HTTP/1.1.
   settings: { maxConcurrentStreams: 250, maxHeaderListSize: 16_384 },
   // In MiB: heads, bodies and answers of a session together.
   maxSessionMemory: 10,
 }
 
-/** The limits of every server here. `idleMs` is past Node's own limit, so that Node ends idle HTTP/1.1 sockets first. */
+/** The limits of every server here. `idleMs` is past Node's keep-alive timeout, so that Node ends idle HTTP/1.1 sockets first. */
 export function socketLimits(maxConnections: number): SocketLimits {
   return {
     firstRequestMs: HEAD_MS,
@@ -32,7 +32,7 @@ export function socketLimits(maxConnections: number): SocketLimits {
   }
 }
 
-/** A server whose sockets `watch` looks after; with a certificate it speaks HTTPS, HTTP/2 and HTTP/1.1. Not listening yet. */
+/** A server whose sockets `watch` bounds. With a certificate it serves HTTPS, over HTTP/2 and HTTP/1.1. It does not listen yet. */
 export function createWatchedServer(
   certificate: Certificate | null,
   watch: SocketWatch,

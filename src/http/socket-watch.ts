@@ -10,7 +10,7 @@ export interface SocketLimits {
   readonly firstRequestMs: number
   /** Until an HTTP/2 request is whole. Over HTTP/1.1 Node's `requestTimeout` holds. */
   readonly requestMs: number
-  /** For an answer of which the peer takes no byte. */
+  /** For an answer of which the peer takes no byte (slow read). */
   readonly unreadMs: number
   /** From one request to the next. */
   readonly idleMs: number
@@ -28,7 +28,7 @@ const CLOSING_SWEEP_MS = 50
 // Time for a socket once the server has closed: to send the request that it connected for, and to get its answer.
 const CLOSING_FIRST_REQUEST_MS = 1_000
 const CLOSING_ANSWER_MS = 3_000
-// Node reads on until an answer does not leave at once: a chunk of requests would become 2,000 answers that wait.
+// Node reads pipelined requests until an answer cannot leave at once, so one chunk of them could make 2,000 answers wait.
 const MAX_PIPELINED = 256
 const QUIET_WITHIN_MS = 500
 const QUIET_TURN_MS = 0.1
@@ -82,7 +82,7 @@ export class SocketWatch {
       if (this.#servers.size === 0 && this.#timer !== null) clearInterval(this.#timer)
     })
     server.on('connection', (raw: Socket) => this.#accept(raw))
-    // Before Node's own listener, which makes the session.
+    // This runs before Node's own listener, because that one makes the session.
     server.prependListener('secureConnection', (socket: Socket) => this.#restart(socket))
     server.on('session', (session: ServerHttp2Session) => this.#onSession(session))
   }
@@ -106,7 +106,7 @@ export class SocketWatch {
     if (this.#isLeaving) socket.announceEnd()
     answer.once('close', () => {
       socket.answers.delete(answer)
-      // It closed without an end: its socket carries a stream now, or is gone.
+      // An answer that closed without an end left its socket to a stream, or the socket is gone.
       if (!answer.writableEnded) this.#busy.delete(socket)
       else if (!socket.hasRequest) this.#rest(socket)
     })
@@ -115,7 +115,7 @@ export class SocketWatch {
 
   /**
    * Makes every answer from now on say that it is the last one on its socket. HTTP/2 sessions get GOAWAY, now or soon after
-   * their first request, and go on with what they have. Idempotent.
+   * their first request, and finish the requests that they have. Idempotent.
    */
   leave(): void {
     if (this.#isLeaving) return
@@ -208,7 +208,6 @@ export class SocketWatch {
     if (state.size > this.#limits.maxWaiting && oldest !== undefined) this.#evict(oldest)
   }
 
-  // The socket with the most unread bytes goes first.
   #evictUnread(unread: { socket: WatchedSocket; bytes: number }[], maxBytes: number): void {
     let total = unread.reduce((sum, { bytes }) => sum + bytes, 0)
     if (total <= maxBytes) return
@@ -225,13 +224,13 @@ export class SocketWatch {
     socket.destroy()
   }
 
-  // A session sends GOAWAY, if it has not, and ends its socket behind its last bytes.
+  // An HTTP/2 session sends GOAWAY once, and ends its socket behind its last bytes.
   #finish(socket: WatchedSocket): void {
     if (socket.session === null) socket.destroy()
     else socket.endSession()
   }
 
-  // After GOAWAY the peer should end its socket. Here it has not, so the socket is cut.
+  // A peer that did not end its socket after GOAWAY is cut.
   #end(socket: WatchedSocket): void {
     if (socket.session?.closed) socket.destroy()
     else this.#finish(socket)
@@ -247,8 +246,8 @@ export class SocketWatch {
     }
   }
 
-  // When the server closes, a socket in the listen queue is reset, with the request in it. Node accepts one socket in each turn, so after a
-  // turn without one the queue was empty, and after a short turn hardly any socket can have come since.
+  // When the server closes, the kernel resets the sockets in the listen queue, and their requests are lost. Node accepts one socket in each
+  // turn, so a turn without one shows that the queue was empty. If that turn was short, hardly any socket has come since.
   async #untilQuiet(): Promise<void> {
     const deadline = this.#now() + QUIET_WITHIN_MS
     for (;;) {
@@ -267,7 +266,7 @@ export class SocketWatch {
   }
 }
 
-// From the front: a later socket has waited less long.
+// The oldest socket comes first, so the first one that is young enough ends the search.
 function* olderThan(state: Iterable<WatchedSocket>, time: number): Iterable<WatchedSocket> {
   for (const socket of state) {
     if (socket.since > time) return
@@ -275,9 +274,9 @@ function* olderThan(state: Iterable<WatchedSocket>, time: number): Iterable<Watc
   }
 }
 
-// A TLS socket names the socket below it, also through the proxy that an HTTP/2 session gives of its socket.
+// A TLS socket names the TCP socket below it, and so does the proxy that an HTTP/2 session gives of its socket.
 function rawOf(socket: Socket): Socket {
   const below: unknown = Reflect.get(socket, '_parent')
-  // Safe: nothing but a socket is below one.
+  // Safe: only a socket is below a socket.
   return below === null || below === undefined ? socket : (below as Socket)
 }

@@ -29,9 +29,9 @@ export function readCertificate(certPath: string | undefined, keyPath: string | 
 }
 
 /**
- * Calls `onChange` with the certificate each time one of its files changes, or the process gets SIGHUP, and `onError` if the new one cannot be
- * used and the old one should stay. It looks at the files, not at their folder, because mounted secrets are links that are swapped. Returns
- * a function that ends it.
+ * Calls `onChange` with the certificate each time one of its files changes or the process gets SIGHUP. Calls `onError` if the new one cannot
+ * be used; the caller keeps the old one. The files are polled by their paths every 5 s, because a mounted secret is a symbolic link that is
+ * swapped. Returns a function that ends the watch.
  */
 export function watchCertificate(
   certPath: string | undefined,
@@ -60,13 +60,13 @@ function readPem(variable: string, path: string): Buffer {
   try {
     return readFileSync(path)
   } catch (error) {
-    // The system's own message holds the path, which may be no path at all.
+    // The system's message quotes the path, and that may be a key in the place of its path.
     const why = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
     throw new InvalidConfig(`${variable} ${quoted(path)} is no file that can be read (${why})`)
   }
 }
 
-// A key that was given in place of its path is not shown.
+// Hides a key that was given in the place of its path.
 function quoted(path: string): string {
   const shown = shownSetting('path', path)
   return shown === null ? '(not shown: it does not look like a path)' : `'${shown}'`

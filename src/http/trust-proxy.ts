@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 
-/** The proxies whose word about the client's address is taken, in the form of Fastify's `trustProxy`. */
+/** The proxies whose `X-Forwarded-*` headers are believed, in the form of Fastify's `trustProxy`. */
 export type Trust = boolean | string | ((address: string, hop: number) => boolean)
 
 const RANGES = ['loopback', 'linklocal', 'uniquelocal']

@@ -5,8 +5,9 @@ import type { Socket } from 'node:net'
 /** How far an HTTP/2 request has come. */
 interface Progress {
   readonly since: number
-  /** Bytes of the answer that waited when it was last looked at, and since when they are as many. */
+  /** Bytes of the answer that waited at the last check. */
   waiting: number
+  /** When `waiting` was last 0, or last changed. */
   waitingSince: number
   isCancelled: boolean
 }
@@ -16,7 +17,7 @@ interface Progress {
  * Times are those of the caller's clock, in ms.
  */
 export class WatchedSocket {
-  /** Answers that are not finished; several when requests were pipelined. The last one is of the newest request. */
+  /** Answers that are not finished; several when requests were pipelined. The last one answers the newest request. */
   readonly answers = new Set<ServerResponse>()
   session: ServerHttp2Session | null = null
   /** How many HTTP/2 requests are open, streams of events included. */
@@ -50,8 +51,8 @@ export class WatchedSocket {
   }
 
   /**
-   * Cancels HTTP/2 requests whose last byte did not come within `requestMs`, and answers of which nothing was taken for
-   * `unreadMs`; streams of events have rules of their own. Returns how many bytes of answers wait for the peer.
+   * Cancels HTTP/2 requests whose last byte did not come within `requestMs`, and answers of which the peer took no byte for
+   * `unreadMs`. Streams of events have rules of their own. Returns how many bytes of answers wait for the peer.
    */
   checkStreams(now: number, requestMs: number, unreadMs: number): number {
     let unread = 0
@@ -60,14 +61,14 @@ export class WatchedSocket {
         this.#streams.delete(stream)
         continue
       }
-      // The peer may read its socket and keep the window of this stream closed, so each stream is looked at by itself.
+      // The peer may read its socket and keep the flow-control window of this stream closed, so each stream is checked alone.
       const waiting = stream.bufferSize
       if (waiting === 0 || waiting !== progress.waiting) progress.waitingSince = now
       progress.waiting = waiting
       unread += waiting
       const isLate = now - progress.since >= requestMs && isUnfinished(stream)
       if (!isLate && now - progress.waitingSince < unreadMs) continue
-      // A reset that cannot leave keeps the stream as it is; the next check frees the stream without one.
+      // A reset that cannot be sent leaves the stream open, so the next check destroys the stream.
       if (progress.isCancelled) stream.destroy()
       else stream.close(constants.NGHTTP2_CANCEL)
       progress.isCancelled = true
@@ -79,7 +80,7 @@ export class WatchedSocket {
    * Cuts the socket when its peer has taken nothing of its HTTP/1.1 answers for `unreadMs`. Returns how many bytes of them wait.
    */
   checkAnswers(now: number, unreadMs: number): number {
-    // Null once it is closed. `socket.bytesWritten` counts bytes given to the socket, not bytes that the peer took.
+    // The handle is null once the socket is closed. `socket.bytesWritten` counts bytes given to the socket, not bytes that the peer took.
     const handle: unknown = Reflect.get(this.#raw, '_handle')
     if (typeof handle !== 'object' || handle === null) return 0
     const waiting = Number(Reflect.get(handle, 'writeQueueSize'))
@@ -88,13 +89,13 @@ export class WatchedSocket {
     this.#taken = taken
     if (!(waiting > 0)) return 0
     if (now - this.#takenAt >= unreadMs) this.destroy()
-    // What the kernel has left of the first one may be counted in it.
+    // The first answer's count may include bytes of the handle's queue, so the larger count is returned, not the sum.
     let unread = 0
     for (const answer of this.answers) unread += answer.writableLength
     return Math.max(waiting, unread)
   }
 
-  /** True once a written answer said that it is the last one. */
+  /** True once an answer with `Connection: close` was begun. */
   get hasAnnouncedEnd(): boolean {
     return [...this.answers].some(answer => answer.headersSent && answer.getHeader('connection') === 'close')
   }
@@ -104,7 +105,7 @@ export class WatchedSocket {
     const newest = [...this.answers].at(-1)
     for (const answer of this.answers) {
       if (answer.headersSent) continue
-      // Pipelined answers behind one that says so would never leave.
+      // Node sends no pipelined answer behind one with `Connection: close`.
       if (answer === newest) answer.setHeader('connection', 'close')
       else answer.removeHeader('connection')
     }
