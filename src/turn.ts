@@ -3,8 +3,8 @@ let end: Promise<void> | null = null
 /**
  * Resolves when this turn of the event loop has read everything that had arrived. All waiters of a turn share one promise.
  *
- * Answers that wait for it leave one right behind the other. Written one by one, with a request's work between them, each
- * finds its reader asleep and pays for waking it, which costs more than the write: a third of a publish.
+ * Answers that wait for it leave one right behind the other. An answer that is written alone finds its reader asleep. Waking
+ * the reader costs more than the write: a third of a publish.
  */
 export function endOfTurn(): Promise<void> {
   end ??= new Promise(resolve => {
@@ -22,8 +22,8 @@ const STINT_MS = 4
 const waiting: (() => void)[] = []
 
 /**
- * The watch of a long piece of work: the work asks `isOver` now and then, and pauses if so. One paused work goes on in each turn of the
- * event loop, first come first served, so that many at once do not hold up other requests.
+ * Cooperative scheduling: a long piece of work asks `isOver` now and then, and pauses if so. In each turn of the event loop one paused
+ * piece goes on, first come first served, so that many pieces at once do not hold up other requests.
  */
 export class Stint {
   #startedAt = performance.now()
