@@ -1,4 +1,4 @@
-/** The kind of a setting, as far as it decides how much may be shown; undefined for plain text. */
+/** The kind of a setting decides how much of it may be shown. A plain text has none. */
 export type SettingKind = 'secret' | 'path' | 'url'
 
 const MAX_SHOWN_LENGTH = 200

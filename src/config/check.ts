@@ -95,7 +95,7 @@ function shownValue(schema: TSchema, value: unknown): string {
 }
 
 function kindOf(schema: TSchema): SettingKind | undefined {
-  // Safe: the schemas above say nothing else.
+  // Safe: the schemas in config.ts have no other kinds.
   return schema.kind as SettingKind | undefined
 }
 
@@ -103,7 +103,7 @@ function allowedBy(schema: TSchema): string {
   if (schema.allowed !== undefined) return String(schema.allowed)
   if (schema.type === 'integer') return `${schema.minimum}-${schema.maximum}`
   if (schema.type === 'boolean') return 'true or false'
-  // Safe: the unions here are of literals.
+  // Safe: every union in config.ts is one of literals.
   if (schema.anyOf !== undefined) return (schema.anyOf as { const: string }[]).map(each => `'${each.const}'`).join(', ')
   if (schema.const !== undefined) return `'${schema.const}'`
   return 'a text of at least one character'

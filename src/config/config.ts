@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 
-// One schema: names, defaults, limits and the table in docs/configuration.md come from here. `env` is the variable's name, embedding
-// applications use the property's, and `kind` says how much of the value may be shown.
+// One schema: names, defaults, limits and the table in docs/configuration.md come from here. `env` is the name of the variable. Embedding
+// applications use the name of the property. `kind` says how much of the value may be shown.
 
 const text = (env: string, description: string, options = {}) =>
   Type.String({ env, description, minLength: 1, ...options })

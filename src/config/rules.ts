@@ -7,19 +7,19 @@ import { shownSetting } from '../redact.js'
 import { redisUrlProblem } from '../redis/url.js'
 import type { Config } from './config.js'
 
-/** The name of an option at the place where it was given. */
+/** The name that an option was given by: the variable's, or the property's. */
 export type NameOf = (name: keyof Config) => string
 
-/** Finds problems of values that are allowed each by itself; one sentence a problem. */
+/** Finds problems between values that are each allowed alone. Returns one sentence a problem. */
 export type Rule = (config: Config, nameOf: NameOf) => string[]
 
-/** True if no credential is configured: then every viewer is whoever they say. */
+/** True if no credential is configured. The gateway then believes any user id that a viewer names. */
 export function isOpen(config: Config): boolean {
   const { jwtSecret, jwtPublicKey, jwksUrl, apiKeys } = config
   return [jwtSecret, jwtPublicKey, jwksUrl, apiKeys].every(credential => credential === undefined)
 }
 
-/** Values that contradict each other, or cannot have an effect. */
+/** Finds values that contradict each other, or cannot have an effect. */
 export function contradictions(config: Config, nameOf: NameOf): string[] {
   const problems: string[] = []
   const say = (isWrong: boolean, problem: string) => isWrong && problems.push(problem)
@@ -91,7 +91,7 @@ export function contradictions(config: Config, nameOf: NameOf): string[] {
   return problems
 }
 
-/** Without credentials anybody on a network could be any user. */
+/** Finds a gateway without credentials beyond loopback, where anybody on the network could be any user. */
 export function exposure(config: Config): string[] {
   if (!isOpen(config) || isLoopback(config.host)) return []
   const why = `HOST is '${config.host}' but no credentials are configured, so anybody who reaches it could be any user`
