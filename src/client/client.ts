@@ -36,20 +36,20 @@ const NEXT: Readonly<Record<StreamStatus, Readonly<Record<Happening, StreamStatu
 export interface ConnectOptions {
   /** The gateway's stream: `https://events.example/v1/stream`, or a path of the page's own origin. */
   readonly url: string
-  /** Event types to hear: EventSource tells of no others. */
+  /** Event types to listen for; EventSource drops all others. */
   readonly types: readonly string[]
   readonly rooms?: readonly string[]
   /** The user, where the gateway is open. */
   readonly user?: string
   /** Gets a ticket from your backend; called for every stream that needs a new one. */
   readonly ticket?: () => string | Promise<string>
-  /** Gets a JWT; called like `ticket`. Without either, and with `withCredentials`, the cookie says who. */
+  /** Gets a JWT; called like `ticket`. Without `ticket` and `token`, the cookie says who; across origins that needs `withCredentials`. */
   readonly token?: () => string | Promise<string>
   readonly withCredentials?: boolean
   readonly envelope?: boolean
   /**
-   * Keeps the position in sessionStorage under this name, so that a reloaded page gets the events that it missed meanwhile. For pages that
-   * also keep what they show. Limit: EventSource does not show heartbeats, so they move no position.
+   * Keeps the position in sessionStorage under this name, so that a reloaded page gets the events that it missed meanwhile. A page that
+   * uses it must also keep what it shows. Limit: EventSource does not show heartbeats, so they move no position.
    */
   readonly remember?: string
   readonly onEvent: (event: MessageEvent<string>) => void
@@ -57,7 +57,7 @@ export interface ConnectOptions {
   readonly onGap?: (gap: StreamGap) => void
   readonly onClose?: (end: StreamEnd) => void
   readonly onStatus?: (status: StreamStatus) => void
-  /** Refusals in a row after which it gives up. Default 10: about three minutes. */
+  /** Refusals in a row after which it gives up. Default 10: 75-114 s of waiting between them. */
   readonly maxRefusals?: number
 }
 
@@ -115,11 +115,11 @@ export function connect(options: ConnectOptions): Stream {
     try {
       given = await credential?.()
     } catch {
-      // The backend that makes credentials is away: the same as a gateway that is.
+      // A backend that gives no credential counts as a refusal of the gateway.
       if (mine === turn) refused()
       return
     }
-    // Closed, or begun anew, while the credential was on its way.
+    // The stream was closed, or begun anew, while the credential was on its way.
     if (mine !== turn) return
     const init = { withCredentials: options.withCredentials === true }
     listen(new EventSource(streamUrl(options, lastEventId, given), init))
@@ -133,7 +133,7 @@ export function connect(options: ConnectOptions): Stream {
     else later(Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** refusals))
   }
 
-  // Spread, so that many pages do not come back in one moment.
+  // Jitter: without it, all pages would come back in one moment (thundering herd).
   const later = (ms: number) => {
     clearTimeout(timer)
     timer = setTimeout(() => void open(), ms * (0.5 + Math.random() / 4))
@@ -156,14 +156,14 @@ export function connect(options: ConnectOptions): Stream {
     })
     on('stream.gap', event => options.onGap?.(JSON.parse(event.data)))
     on('stream.expiring', ({ data }) => {
-      // Well before the end, but not at once: a credential that lives shorter than the warning would be renewed in a loop.
+      // Renewing at once would be a loop if credentials live shorter than the warning is early. So 50-75 % of the time left passes first.
       const { inMs }: StreamExpiring = JSON.parse(data)
       if (credential !== undefined) later(inMs)
     })
     on('stream.close', event => closed(JSON.parse(event.data)))
     opened.onerror = () => {
       if (source !== opened) return
-      // The browser goes on by itself, unless the error is final for it. A used-up URL needs a new credential anyway.
+      // The browser reconnects by itself, unless the error is final for it. Then a new stream needs a new credential anyway.
       if (opened.readyState === EventSource.CLOSED) refused()
       else happens('lose')
     }
@@ -177,7 +177,7 @@ export function connect(options: ConnectOptions): Stream {
     else end(reason)
   }
 
-  // Not at once: a provider that hands out ended credentials would make a loop.
+  // Renewing at once would be a loop if the provider hands out ended credentials.
   const renew = () => {
     source?.close()
     happens('wait')
@@ -209,7 +209,7 @@ function streamUrl(options: ConnectOptions, lastEventId: string, credential: str
   set('user', options.user)
   set('envelope', options.envelope === true ? 'true' : undefined)
   set(options.ticket === undefined ? 'token' : 'ticket', credential)
-  // Only for the first request: on its own reconnects the browser sends a header, which goes first.
+  // This counts for the first request only: a browser that reconnects sends Last-Event-ID, and the header goes first.
   set('last_event_id', lastEventId)
   return url.href
 }

@@ -1,4 +1,4 @@
-/** An event as a stream says it. `id` is the position that it moves to, `''` when there is none yet. */
+/** An event of a stream. `id` is the position after it, `''` as long as the stream gave none. */
 export interface StreamEvent {
   readonly id: string
   readonly type: string
@@ -6,7 +6,7 @@ export interface StreamEvent {
 }
 
 /**
- * Text of a stream to events, however it is cut (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+ * Turns the text of a stream into events, wherever the text is cut (https://html.spec.whatwg.org/multipage/server-sent-events.html).
  * For programs without EventSource. No imports: runs anywhere.
  */
 export class EventStreamParser {
