@@ -67,7 +67,7 @@ function parse(args: string[], { flags }: Command) {
 }
 
 const args = process.argv.slice(2)
-// A reader that has enough (`| head`) is no error.
+// A reader of stdout may close it early (`| head`): the EPIPE is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 try {
   const code = await main(args)

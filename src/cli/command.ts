@@ -1,7 +1,7 @@
 /** One flag of a command, as `parseArgs` takes it, with what the help says about it. */
 export interface Flag {
   readonly type: 'string' | 'boolean'
-  /** What stands for the value in the help. */
+  /** The placeholder of the value in the help. */
   readonly value?: string
   readonly about: string
 }

@@ -8,7 +8,7 @@ export interface PlanOptions {
   readonly connectionsPerUser?: number
   /** Rooms of a stream that hardly any other stream follows, beside its user's own. */
   readonly ownRoomsPerConnection?: number
-  /** How many of a hundred readers may be behind at once by all that QUEUE_LIMIT_BYTES allows. */
+  /** Percentage of readers whose queues may be full (QUEUE_LIMIT_BYTES) at once. */
   readonly slowPercent?: number
   /** As QUEUE_LIMIT_BYTES. */
   readonly queueLimitBytes?: number
@@ -33,7 +33,7 @@ export interface Plan {
   readonly options: Required<PlanOptions>
   readonly connections: number
   readonly replicas: number
-  /** Cores of CPU that one replica uses; over 0.7 there should be more replicas, and then `replicas` counts them. */
+  /** CPU cores that one replica uses. `replicas` is high enough to keep it at 0.7 or less. */
   readonly replicaCores: number
   readonly replicaMemoryBytes: number
   /** Memory of a replica at most: MAX_CONNECTIONS streams, each behind by its whole queue. */
@@ -51,7 +51,7 @@ export interface Plan {
     readonly eventsPerRoom: number
     readonly historyBytes: number
     readonly indexBytes: number
-    /** The right maxmemory: the above, half as much again, and 64 MiB for Redis itself. */
+    /** The right maxmemory: history and index, half as much again, and 64 MiB for Redis itself. */
     readonly maxmemoryBytes: number
     readonly egressBytesPerSecond: number
   }
@@ -64,7 +64,7 @@ const DELIVERY_CORE_SECONDS = 11e-6
 const CONNECTION_BYTES = 10 * 1024
 const OWN_ROOM_BYTES = 700
 const PROCESS_BYTES = 100 * 1024 ** 2
-// Recent events are kept in memory, so that most resumes ask no Redis.
+// A replica keeps recent events in memory, so that most resumes read nothing from Redis.
 const TAIL_LIMIT_BYTES = 64 * 1024 ** 2
 const FRAME_OVERHEAD_BYTES = 60
 const MAX_REPLICA_CORES = 0.7
@@ -96,7 +96,7 @@ export function planSizing(given: PlanOptions): Plan {
   const publishesPerSecond = (users * eventsPerUserHour + broadcastsPerHour) / 3_600
   const deliveriesPerSecond = (connections * (eventsPerUserHour + broadcastsPerHour)) / 3_600
   const sharedCores = publishesPerSecond * PUBLISH_CORE_SECONDS + deliveriesPerSecond * DELIVERY_CORE_SECONDS
-  // Every replica hears every event. That cost is not shared, and past it more replicas do not help.
+  // Every replica receives every event, so more replicas do not lower this cost.
   const ownCores = publishesPerSecond * RECEIVE_CORE_SECONDS
   if (ownCores >= MAX_REPLICA_CORES) {
     const most = Math.floor(MAX_REPLICA_CORES / RECEIVE_CORE_SECONDS)
@@ -147,7 +147,7 @@ function slowReaderBytes({ queueLimitBytes }: Required<PlanOptions>): number {
   return queueLimitBytes + Math.min(PAGE_BYTES, queueLimitBytes / 4)
 }
 
-/** The plan as text for people: what to set, and how it comes about. */
+/** The plan as text for people: each setting with the figures behind it. */
 export function formatPlan(plan: Plan): string {
   const { options, redis } = plan
   const memory = roundUp(plan.replicaMemoryBytes * 1.25, 64 * 1024 ** 2)
@@ -182,7 +182,7 @@ function planRedis(options: Required<PlanOptions>, publishesPerSecond: number, r
   const hours = historyTtlMs / 3_600_000
   const kept = (perHour: number) => (perHour === 0 ? 0 : Math.min(historySize, Math.max(1, Math.ceil(perHour * hours))))
   const eventsPerRoom = kept(eventsPerUserHour)
-  // A user with less than one event per `historyTtlMs` has a room for a part of the time only.
+  // A room that gets less than one event per `historyTtlMs` has a history for a part of the time only.
   const rooms = Math.ceil(users * Math.min(1, eventsPerUserHour * hours))
   const history = rooms * historyBytes(eventsPerRoom, bytes) + historyBytes(kept(broadcastsPerHour), bytes)
   const index = Math.min(rooms, INDEX_ROOMS_LIMIT) * INDEX_ROOM_BYTES

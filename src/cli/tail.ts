@@ -6,7 +6,7 @@ import { REMOTE_FLAGS, reasonOf, refusalOf, remoteHeaders, remoteUrl } from './r
 const FIRST_DELAY_MS = 500
 const MAX_DELAY_MS = 15_000
 const HEAD_TIMEOUT_MS = 10_000
-// Silence for this many heartbeats is a dead link.
+// A link that is silent for this many heartbeats counts as dead.
 const SILENT_HEARTBEATS = 2.5
 
 /** `tidings tail` */
@@ -30,8 +30,8 @@ export const tail: Command = {
  * Follows one stream through its breaks, as docs/protocol.md asks of clients.
  *
  *   connecting  the answer's head is awaited
- *   reading     bytes come; `#watchdog` ends a silence
- *   waiting     for the next try
+ *   reading     bytes come; a watchdog cuts a silent link
+ *   waiting     a timer runs until the next try
  *   over        `#end` was aborted: by a signal, `--count`, or a final end
  */
 class Tail {
@@ -57,7 +57,7 @@ class Tail {
     this.#headers()
     const stop = () => this.#end.abort()
     process.once('SIGINT', stop).once('SIGTERM', stop)
-    // The reader of this output (`head`) has enough.
+    // The reader of this output closed it, as `head` does.
     process.stdout.once('error', stop)
     while (!this.#end.signal.aborted) {
       const why = await this.#readOnce()
@@ -133,7 +133,7 @@ class Tail {
   #opened({ rooms, resumed, heartbeatMs }: StreamOpen): void {
     this.#failures = 0
     this.#retryMs = FIRST_DELAY_MS
-    // The server may be of another version.
+    // A gateway of another version may not send it.
     if (typeof heartbeatMs === 'number') this.#heartbeatMs = heartbeatMs
     if (resumed === false) warn('something may be missing: the history does not reach back to the last event')
     else this.#say(resumed === true ? 'connected again, nothing missed' : `following ${rooms}`)
