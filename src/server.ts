@@ -4,11 +4,11 @@ import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from './config/config.js'
 
-// Connections that come back all at once wait here until they are accepted; past it their SYN is dropped, which costs a second,
-// then three, then seven. As many as the kernel lets it be: net.core.somaxconn.
+// The length of the listen queue, in which a thundering herd waits until it is accepted. Past it the kernel drops SYNs, and clients come
+// back after one, three and seven seconds. The kernel caps it at net.core.somaxconn.
 const LISTEN_BACKLOG = 65_535
 
-// npm hands on a signal that its whole group has been sent: Ctrl-C, or a supervisor's SIGTERM. Such a second one ends no drain.
+// Ctrl-C, or a supervisor's SIGTERM, reaches npm and this process, and then npm forwards it here again. That repeat must end no drain.
 const NPM_REPEATS_MS = 500
 
 const STOPS = ['SIGTERM', 'SIGINT'] as const
@@ -19,10 +19,10 @@ const STOPS = ['SIGTERM', 'SIGINT'] as const
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const stopEarly = () => process.exit(0)
-  // The first process of a container ignores signals that nobody handles, and loading the program takes a moment. So this
-  // comes before everything, and the rest is loaded behind it.
+  // The first process of a container ignores signals without a handler, and loading the program takes a moment. So the handlers
+  // come first, and the rest is loaded after them.
   process.on('SIGTERM', stopEarly).on('SIGINT', stopEarly)
-  // The certificate is read after this anyway.
+  // SIGHUP without a handler would end the process. The certificate is read later anyway.
   if (env.TLS_CERT !== undefined) process.on('SIGHUP', () => {})
   const { buildAdminApp, buildApp } = await import('./app.js')
   const { readConfig } = await import('./config/check.js')
@@ -65,7 +65,7 @@ export async function main(): Promise<void> {
 
 function inWords(error: unknown, env: NodeJS.ProcessEnv): string {
   if (!(error instanceof Error)) return String(error)
-  // A system error of listen() has these; any other has none of them.
+  // Safe: every member is optional. Only a system error of listen() is known to have all of them.
   const { code, syscall, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
   if (code === 'TIDINGS_INVALID_CONFIG') return `the configuration is not usable:\n${error.message}`
   if (syscall !== 'listen') return String(error)
@@ -84,7 +84,7 @@ async function closeOnSignals(app: FastifyInstance, config: Config, repeatsMs: n
   const { drainDelayMs, drainWindowMs } = config
   // A drain takes as long as it is configured to; the margin is for the last bytes, the last answers and the bus.
   const limitMs = drainDelayMs + drainWindowMs + 10_000
-  // SIGHUP renews the certificate; without one it is a terminal that hangs up.
+  // SIGHUP renews the certificate. Without a certificate it says that the terminal hung up.
   const renews: 'SIGHUP'[] = config.tlsCert === undefined ? [] : ['SIGHUP']
   let first: { signal: string | undefined; at: number } | undefined
   const options = { delay: limitMs, logger: app.log, skip: [...STOPS, ...renews] }
@@ -100,7 +100,7 @@ async function closeOnSignals(app: FastifyInstance, config: Config, repeatsMs: n
     }
     await app.close()
   })
-  // On for good: between two listeners the kernel would end the process.
+  // These listeners stay: without one, even for a moment, the next signal would end the process.
   for (const stop of STOPS) {
     process.on(stop, signal => {
       if (first === undefined) {
@@ -136,7 +136,7 @@ function portOf(app: FastifyInstance): number {
   return typeof address === 'object' && address !== null ? address.port : 0
 }
 
-// By real paths: through a link, or with a space in the path, names differ and nothing would start.
+// Real paths are compared: through a link, or with a space in the path, the names differ, and nothing would start.
 const [, started] = process.argv
 if (started !== undefined && existsSync(started) && realpathSync(started) === fileURLToPath(import.meta.url)) {
   await main()

@@ -8,9 +8,8 @@ export interface LogOutput {
   announce(text: string): void
 }
 
-// A line a connection, each with a system call of its own, would be an eighth of a storm's work. So lines are written many at
-// once, after half a second at the latest, by another thread, and all of them before the process exits. When nobody takes them, they are
-// dropped past 16 MiB.
+// In a thundering herd, one system call for each log line would be an eighth of the work. So another thread writes lines in batches, half
+// a second late at most, and the rest before the process exits. If nobody reads them, lines past 16 MiB are dropped.
 const FOR_MACHINES = { sync: false, minLength: 8_192, periodicFlush: 500, maxLength: 16 * 1_048_576 }
 
 // A person waits for each line.
@@ -24,7 +23,7 @@ const STDOUT = 1
  */
 export async function openLog(): Promise<LogOutput> {
   const { default: pino } = await import('pino')
-  // By its number: to touch process.stdout would open a stream that a pipe or a file does not need.
+  // The descriptor's number is used, because reading process.stdout opens a stream that a pipe or a file does not need.
   const isTerminal = isatty(STDOUT)
   const hasColors = isTerminal && process.stdout.hasColors()
   const format = isTerminal ? await createFormat(hasColors) : null
@@ -36,7 +35,7 @@ export async function openLog(): Promise<LogOutput> {
   }
 }
 
-/** Makes a function that makes a readable line of a JSON one; null when pino-pretty is not there. */
+/** A function that turns a JSON line into a readable one; null when pino-pretty is not there. */
 export async function createFormat(hasColors: boolean): Promise<((line: string) => string) | null> {
   try {
     const { prettyFactory } = await import('pino-pretty')
@@ -48,7 +47,8 @@ export async function createFormat(hasColors: boolean): Promise<((line: string) 
   }
 }
 
-// Decoded, a name that a client chose could move the cursor or rename the window. So escapes stay escaped, but `\n` and `\t`.
+// Terminal injection: a client chooses names, and their decoded control characters could move the cursor or rename the window. So escapes
+// stay escaped, except `\n` and `\t`.
 function withoutControls(line: string): string {
   return line
     .replace(/\\./g, pair => (/[ubfr]$/.test(pair) ? `\\${pair}` : pair))
