@@ -15,7 +15,7 @@ export interface CatchUpOptions {
 }
 
 const RETRY_MS = 1_000
-// Many replicas may put lost revocations back at the same time: the first is looked up at once, the others together.
+// After a failover many replicas may put lost revocations back: this one looks at the first call, then once for all later ones.
 const LOOK_AGAIN_MS = 10_000
 const CHECKED_A_TURN = 1_000
 
@@ -23,19 +23,18 @@ const CHECKED_A_TURN = 1_000
  * Looks up what this replica missed about access, and gives back what the store lost. It tries until it is done: a revoked
  * credential must not stay good here.
  *
- *   idle     nothing to look up, or a failed try waits for `#retryTimer`
- *   running  one look at a time
- *   again    running, and something was missed meanwhile: another look follows
- *   closed   looks no more
+ *   idle     nothing to look up, or `#retryTimer` waits after a failed look        -> running
+ *   running  one look is under way                                                 -> again, idle
+ *   again    one look is under way, and something was missed since it began        -> running
+ *   closed   looks no more; from every state
  */
 export class CatchUp {
   readonly #options: CatchUpOptions
   readonly #freshness: Freshness
   #state: 'idle' | 'running' | 'again' | 'closed' = 'idle'
   #retryTimer: NodeJS.Timeout | null = null
-  /** While it runs, further calls of `lookUpSoon` wait for its end. */
-  #soonTimer: NodeJS.Timeout | null = null
-  #isSoonDue = false
+  /** The pause after a `lookUpSoon`, and whether it was called again meanwhile; `null` while there is none. */
+  #pause: { readonly timer: NodeJS.Timeout; isDue: boolean } | null = null
   /** True while streams that use tickets must be looked up too. */
   #mustSyncSeats = false
 
@@ -69,24 +68,27 @@ export class CatchUp {
 
   /** Another replica gave lost revocations back. */
   lookUpSoon(): void {
-    if (this.#soonTimer !== null) {
-      this.#isSoonDue = true
+    if (this.#state === 'closed') return
+    if (this.#pause !== null) {
+      this.#pause.isDue = true
       return
     }
-    this.#isSoonDue = false
     void this.#run()
-    this.#soonTimer = setTimeout(() => {
-      this.#soonTimer = null
-      if (this.#isSoonDue) this.lookUpSoon()
-    }, LOOK_AGAIN_MS).unref()
+    this.#pause = { isDue: false, timer: setTimeout(() => this.#endPause(), LOOK_AGAIN_MS).unref() }
   }
 
   /** Ends every wait. Idempotent. */
   close(): void {
     this.#state = 'closed'
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer)
-    if (this.#soonTimer !== null) clearTimeout(this.#soonTimer)
+    if (this.#pause !== null) clearTimeout(this.#pause.timer)
     this.#freshness.release()
+  }
+
+  #endPause(): void {
+    const isDue = this.#pause?.isDue === true
+    this.#pause = null
+    if (isDue) this.lookUpSoon()
   }
 
   async #run(): Promise<void> {
