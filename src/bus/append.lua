@@ -1,11 +1,11 @@
--- A part that stands behind counter.lua and before every script that appends events to rooms: idempotency, seq, history, announcement.
+-- A part that comes after counter.lua and before every script that appends events to rooms: idempotency, seq, history, announcement.
 --
 -- Needs KEYS[1], the counter; read_state and digits of counter.lua. Every other key comes as an argument.
 --
 -- Gives
 --   begin_append(state, rooms_key, channel, limits)  a publisher, for the calls below. state: of read_state. rooms_key: sorted set, room
 --     -> seq of its last event. limits: history_size, events kept per room; history_ttl and key_ttl, in ms; rooms, how many are remembered
---   append(publisher, room, type, data, flags, history_key, idempotency_key)  the event's answer: its seq, with a '+' behind it if the
+--   append(publisher, room, type, data, flags, history_key, idempotency_key)  the event's answer: its seq, and a '+' after it if the
 --     room was not known before; or '=' and the first answer, 'epoch-seq at', if the key was used before. flags: 'e' for ephemeral.
 --     history_key: stream; idempotency_key: string, or nil
 --   end_append(publisher)  announces the remaining events and forgets the oldest rooms; to be called once, at the end
@@ -55,7 +55,7 @@ end
 
 local function trim_by_age(history_key, oldest_at)
   local oldest = redis.call('XRANGE', history_key, '-', '+', 'COUNT', TRIM_AT_MOST)
-  -- When all of them are old, the last one stays until next time: the entries behind it were not looked at.
+  -- When all of them are old, the last one stays until next time: the entries after it were not looked at.
   local keep_from = oldest[#oldest] and oldest[#oldest][1]
   for _, entry in ipairs(oldest) do
     local entry_at = tonumber(string.match(entry[2][2], '^%d+\n(%d+)\n'))

@@ -1,5 +1,5 @@
 -- Announces the current position. Replicas notice by it that they missed the newest events, and its sender hears that the channel works.
--- Stands behind counter.lua.
+-- Comes after counter.lua.
 --
 -- ARGV[2]  channel    ARGV[3]  the sender's mark
 --

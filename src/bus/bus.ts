@@ -16,13 +16,13 @@ export interface Subscriber {
 
 /** A page of the events that some rooms got after a cursor. */
 export interface Replay {
-  /** In bus order, none at or before the cursor asked for, none behind `upTo`. */
+  /** In bus order, none at or before the cursor asked for, none after `upTo`. */
   readonly events: readonly Event[]
   /** Rooms that may miss an event before `upTo`. Empty is a proof that none is missing. */
   readonly lost: readonly string[]
   /** Everything of these rooms up to here is in `events` (or named in `lost`). */
   readonly upTo: Cursor
-  /** True when more lies behind `upTo`: ask again from there. */
+  /** True when more follows `upTo`: ask again from there. */
   readonly hasMore: boolean
 }
 

@@ -1,4 +1,4 @@
--- A part that stands before every script of the bus: reads the counter, and notices a Redis that lost or rolled back data.
+-- A part that comes before every script of the bus: reads the counter, and notices a Redis that lost or rolled back data.
 --
 -- Needs KEYS[1] and ARGV[1], which every script of the bus gets:
 --
@@ -46,8 +46,11 @@ local function read_state()
   return state
 end
 
--- The position of (epoch, seq) in the current order: 'same' epoch, an ancestor ('lineage': at most where it ended), 'future'
--- (nobody was given it), or 'unknown'. For an ancestor also the last position known to have been given in it.
+-- Returns the seq of the position (epoch, seq) in the current order, and the position's kind:
+--   'same'     in the current epoch
+--   'lineage'  in an earlier epoch of this life: the seq is at most where that epoch ended. Also returns the epoch's highest known seq
+--   'future'   nobody was given it: the seq is the newest one
+--   'unknown'  in no epoch of the lineage: the seq is 0
 local function resolve(state, epoch, seq)
   if epoch == state.epoch then
     if seq > state.seq then return state.seq, 'future' end

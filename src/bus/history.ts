@@ -3,7 +3,7 @@ import type { Event } from '../event.js'
 import { FRAME_OVERHEAD_BYTES, ROOMS_LIMIT } from './bus.js'
 import { Records, type RecordsReader } from './records.js'
 
-// A room takes this in memory beyond its events: names, objects, a Buffer of its own. Measured with Node 20.
+// Memory of a room beyond its events: names, objects, a Buffer of its own. Measured with Node 20.
 const ROOM_BYTES = 1_000
 
 interface RoomHistory {
@@ -43,7 +43,7 @@ export class History {
   #forgotten: number
   #bytes = 0
 
-  /** Holds nothing, and knows nothing of what happened up to `start`. */
+  /** Holds no event. Every room may have had events up to `start`. */
   constructor(options: HistoryOptions, start: Cursor) {
     this.#options = options
     this.#epoch = start.epoch
@@ -66,21 +66,21 @@ export class History {
     return isNew
   }
 
-  /** The rooms among these that may have had an event behind `seq` and no longer hold it. Decodes nothing. */
+  /** The rooms among these that may have had an event after `seq` and no longer hold it. Decodes nothing. */
   lostOf(rooms: readonly string[], seq: number): string[] {
     return rooms.filter(name => !this.#isWhole(name, seq))
   }
 
   /**
-   * Events of these rooms behind `seq` in bus order, of about `limitBytes` (the last one may pass it). `hasMore`: others lie behind them.
-   * Cost: the returned events, and a step for each event held behind `seq`.
+   * Events of these rooms after `seq` in bus order, of about `limitBytes` (the last one may pass it). `hasMore`: others follow.
+   * Cost: the returned events, and a step for each event held after `seq`.
    */
   after(rooms: readonly string[], seq: number, limitBytes: number): { events: Event[]; hasMore: boolean } {
     const sources = this.#sourcesOf(rooms, seq)
     const events: Event[] = []
     let bytes = 0
     while (sources.length > 0 && bytes < limitBytes) {
-      // Readers follow few rooms with many events behind `seq`, so a look at each room takes less than keeping them sorted.
+      // Readers follow few rooms with many events after `seq`, so a look at each room costs less than keeping them sorted.
       let next = 0
       for (let i = 1; i < sources.length; i++) if (sources[i]!.reader.seq < sources[next]!.reader.seq) next = i
       const { name, reader } = sources[next]!
@@ -114,7 +114,7 @@ export class History {
       const room = this.#rooms.get(name)
       // Not trimmed here: a room that was called whole a moment ago must still be whole.
       if (room === undefined || room.last <= seq) continue
-      const reader = room.records.readerBehind(seq)
+      const reader = room.records.readerAfter(seq)
       if (reader !== null) sources.push({ name, reader })
     }
     return sources

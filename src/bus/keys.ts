@@ -1,7 +1,7 @@
 import type { Published } from '../event.js'
 import { KEY_TTL_MS } from './bus.js'
 
-/** The most keys that are remembered, over all rooms. */
+/** Keys that are remembered at most, over all rooms. */
 const KEYS_LIMIT = 100_000
 
 interface Entry {
@@ -21,15 +21,15 @@ interface RoomKeys {
   count: number
   oldest: Entry | null
   newest: Entry | null
-  /** Other rooms with as many keys. */
+  /** Neighbours in the list of rooms with the same number of keys. */
   before: RoomKeys | null
   after: RoomKeys | null
 }
 
 /**
  * Remembers the idempotency keys of the memory bus for 5 minutes; each room has its own. Past the limit the room with the most keys
- * loses its oldest one (max-min fairness), so that a publisher who floods a room with keys pushes out the keys of that room first. Every call
- * takes constant time: rooms are kept in lists by their number of keys.
+ * loses its oldest one (max-min fairness), so that a flood of keys in one room pushes out the keys of that room first. Every call takes
+ * constant time, because rooms are kept in lists by their number of keys.
  */
 export class Keys {
   readonly #limit: number

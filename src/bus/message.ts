@@ -133,7 +133,7 @@ class Reader {
     return text
   }
 
-  // Moves behind the line. Lines are short, so a look at each byte takes less than a call of indexOf.
+  // Moves past the line. Lines are short, so a look at each byte costs less than a call of indexOf.
   #lineEnd(): number {
     const bytes = this.#bytes
     let end = this.offset

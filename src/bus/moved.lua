@@ -1,4 +1,4 @@
--- Tells a replica the bus's position, and which rooms moved since another one. Stands behind counter.lua.
+-- Tells a replica the bus's position, and which rooms moved since another one. Comes after counter.lua.
 --
 -- KEYS[2]  sorted set: room -> seq of its last event
 -- ARGV[2]  life that the keys were made for    ARGV[3]  epoch and ARGV[4] seq of the position

@@ -1,4 +1,4 @@
--- Publishes events as one step. Stands behind counter.lua, where KEYS[1] and ARGV[1] are told, and append.lua.
+-- Publishes events as one step. Comes after counter.lua, which describes KEYS[1] and ARGV[1], and append.lua.
 --
 -- KEYS[2]  sorted set: room -> seq of its last event
 -- KEYS[n]  histories and idempotency keys, as the events refer to them
@@ -8,7 +8,7 @@
 -- then six for each event: room, type, data, flags ('e' ephemeral), index in KEYS of its history, and of its key (0: none)
 --
 -- Returns { 'moved', life } when the keys belong to another life: nothing was done, and the caller makes the keys anew; or
--- { 'ok', epoch, at in ms, one for each event: its seq, with a '+' behind it when the room was not known before; or
+-- { 'ok', epoch, at in ms, one for each event: its seq, and a '+' after it when the room was not known before; or
 -- '=' and the first answer, 'epoch-seq at' }.
 
 local state = read_state()

@@ -8,8 +8,8 @@ const HEAD_BYTES = 24
 const TAIL_BYTES = 4
 
 /**
- * Recent events of one room in the order of their seqs, as bytes in one Buffer. As objects that live for hours they would be copied and
- * marked by garbage collections. For most events, that would cost more than all other work.
+ * Recent events of one room in the order of their seqs, as bytes in one Buffer. As objects, events that are kept for hours would be
+ * copied and marked by the garbage collector, at a higher cost than all other work on most of them.
  */
 export class Records {
   #bytes: Buffer = Buffer.alloc(0)
@@ -33,7 +33,7 @@ export class Records {
     return this.#bytes.readDoubleLE(this.#start + AT)
   }
 
-  /** Adds an event behind all others. Returns the bytes that it takes. */
+  /** Adds an event after all others. Returns the bytes that it takes. */
   push({ cursor, at, type, data }: Event): number {
     const typeLength = Buffer.byteLength(type)
     const dataLength = Buffer.byteLength(data)
@@ -63,8 +63,8 @@ export class Records {
     return size
   }
 
-  /** Reads the events behind `seq`, oldest first; `null` when there are none. Cost: one step for each of them. */
-  readerBehind(seq: number): RecordsReader | null {
+  /** Reads the events after `seq`, oldest first; `null` when there are none. Cost: one step for each of them. */
+  readerAfter(seq: number): RecordsReader | null {
     let from = this.#end
     while (from > this.#start) {
       const before = from - this.#bytes.readUInt32LE(from - TAIL_BYTES)
@@ -127,7 +127,7 @@ export class RecordsReader {
     return this.#bytes.readUInt32LE(this.#at + TYPE_LENGTH) + this.#bytes.readUInt32LE(this.#at + DATA_LENGTH)
   }
 
-  /** The next event, decoded; moves behind it. */
+  /** The next event, decoded; moves past it. */
   read(epoch: string, room: string): Event {
     const bytes = this.#bytes
     const start = this.#at

@@ -8,7 +8,7 @@ import { throwAsBusError } from './redis-failure.js'
 
 const MOVED_TRIES = 4
 
-/** How many keys a script gets before those of its request. */
+/** The number of keys that a script gets before those of its request. */
 export const COUNTER_KEYS = 2
 
 /** The keys and arguments of a script, besides the counter and its life. */
@@ -18,8 +18,8 @@ export interface ScriptRequest {
 }
 
 /**
- * The way to the bus's counter in Redis (counter.lua). Its keys belong to a life, which ends when Redis forgets. A script is sent for the
- * newest life that was seen. If another life has begun, the script only names it, and is sent again for it.
+ * Runs scripts on the bus's counter in Redis (counter.lua). Its keys belong to a life, which ends when Redis forgets. A script is sent for
+ * the newest life that was seen. If another life has begun, the script only names it, and is sent again for it.
  */
 export class RedisCounter {
   readonly #link: RedisLink
@@ -32,7 +32,7 @@ export class RedisCounter {
   }
 
   /**
-   * Runs a script for the current life and resolves with its answer behind the status. However often the script is sent, the answer must
+   * Runs a script for the current life and resolves with its answer after the status. However often the script is sent, the answer must
    * come by `deadline`, in ms of the monotonic clock.
    * @throws BusUnavailable, BusUncertain
    */
@@ -56,7 +56,7 @@ export class RedisCounter {
     throw new BusUnavailable('the counter in Redis keeps being replaced')
   }
 
-  /** Runs a script for any life; resolves with its answer behind the life. Errors as above. */
+  /** Runs a script for any life; resolves with its answer after the life. Errors as `run`. */
   async runInAny(script: RedisScript, args: readonly (string | number)[]): Promise<unknown[]> {
     // Safe: such a script returns an array that begins with the life.
     const answer = (await this.#run(script, [this.#names.counter], [freshName(), ...args])) as [string, ...unknown[]]

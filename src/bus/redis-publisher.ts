@@ -22,7 +22,7 @@ const GROUP_BYTES = 1_048_576
 const QUEUE_LIMIT_BYTES = heapShare(1 / 8)
 const DRAFT_OVERHEAD_BYTES = 200
 
-/** What a publisher needs beyond the bus's limits. */
+/** Options of a `RedisPublisher`. */
 export interface RedisPublisherOptions extends BusOptions {
   readonly link: RedisLink
   readonly names: RedisNames
@@ -51,7 +51,7 @@ export class RedisPublisher {
   #flushScheduled = false
   /** The newest position that this publisher got. */
   #given: Cursor | null = null
-  /** The newest positions that it got in epochs that ended since, as long as Redis was not told of them. */
+  /** One position for each epoch that ended since: the newest one that this publisher got in it, until Redis is told. */
   #untold: Cursor[] = []
   readonly #underWay = new Set<Promise<void>>()
   #isClosed = false

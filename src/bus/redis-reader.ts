@@ -25,7 +25,7 @@ export interface Moved {
   readonly rooms: ReadonlySet<string>
 }
 
-/** The places that one page told for the next one. */
+/** Where the histories go on after a page, so that the next page need not search. */
 interface Told {
   readonly upTo: Cursor
   /** By the room's index. */
@@ -37,7 +37,7 @@ export class RedisReader {
   readonly #counter: RedisCounter
   readonly #names: RedisNames
   readonly #historyTtlMs: number
-  /** Where the histories of rooms go on behind the last page that was read. */
+  /** For an array of rooms: where their histories go on after the last page that was read. */
   readonly #told = new WeakMap<readonly string[], Told>()
   /** Pages read so far. */
   reads = 0
@@ -48,7 +48,7 @@ export class RedisReader {
     this.#historyTtlMs = historyTtlMs
   }
 
-  /** Reads a page of about `bytes`: the events that `rooms` got behind `after`, no further than `until`. */
+  /** Reads a page of about `bytes`: the events that `rooms` got after `after`, no further than `until`. */
   async replay(after: Cursor, rooms: readonly string[], until: Cursor | null, bytes = PAGE_BYTES): Promise<Replay> {
     this.reads++
     const pairs = this.#nextSeqsOf(rooms, after)
@@ -82,7 +82,7 @@ export class RedisReader {
     return { events, lost: lost.map(index => rooms[index - 1]!), upTo, hasMore: hasMore === 1 }
   }
 
-  /** Where the bus is, and which rooms moved since `after` (`null`: only where it is). */
+  /** Resolves with the bus's current position, and the rooms that moved since `after`; `null` counts as an unknown position. */
   async moved(after: Cursor | null): Promise<Moved> {
     let life = ''
     const answer = await this.#counter.run(movedScript, current => {
@@ -111,8 +111,8 @@ export class RedisReader {
   // As replay.lua takes them: the name of each room, and the seq of its next event or 0.
   #nextSeqsOf(rooms: readonly string[], after: Cursor): (string | number)[] {
     const told = this.#told.get(rooms)
-    const isBehind = told !== undefined && told.upTo.epoch === after.epoch && told.upTo.seq === after.seq
-    return rooms.flatMap((room, i) => [room, (isBehind && told.nextSeqs.get(i)) || 0])
+    const isNextPage = told !== undefined && told.upTo.epoch === after.epoch && told.upTo.seq === after.seq
+    return rooms.flatMap((room, i) => [room, (isNextPage && told.nextSeqs.get(i)) || 0])
   }
 
   #remember(rooms: readonly string[], upTo: Cursor, flat: readonly unknown[]): void {

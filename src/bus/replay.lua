@@ -1,4 +1,4 @@
--- Reads a page of the events that some rooms got after a position, in bus order, and names the rooms that may miss some. Stands behind
+-- Reads a page of the events that some rooms got after a position, in bus order, and names the rooms that may miss some. Comes after
 -- counter.lua.
 --
 -- KEYS[2]  sorted set: room -> seq of its last event    KEYS[3...]  histories of the rooms
@@ -6,13 +6,13 @@
 -- ARGV[3]  epoch and ARGV[4] seq of the position        ARGV[5]  read no further than this seq ('' for all there is)
 -- ARGV[6]  how long events are kept, in ms              ARGV[7]  events after which a page ends
 -- ARGV[8]  bytes after which a page ends; an event counts its data and OVERHEAD_BYTES
--- ARGV[9...]  two for each room: its name, and the seq of its next event as the page before this one told it (0: not told)
+-- ARGV[9...]  two for each room: its name, and the seq of its next event as the page before returned it (0: not known)
 --
--- Returns { 'moved', life }, or { 'ok', epoch, up to which seq, 1 if more lies behind it, lost rooms as indices from 1,
+-- Returns { 'moved', life }, or { 'ok', epoch, up to which seq, 1 if more follows it, lost rooms as indices from 1,
 -- events as flat { room's index, seq, at, type, data } in bus order, next events as flat { room's index, seq } }.
 --
--- A room is whole after c when its last seq is at or before c; or when its first entry behind c says that the entry before
--- it in the room was at or before c; or, when the room is not known, when nothing behind c was forgotten.
+-- A room is whole after c when its last seq is at or before c; or when its first entry after c says that the entry before
+-- it in the room was at or before c; or, when the room is not known, when nothing after c was forgotten.
 --
 -- Histories are merged by the seq of their next entry, and each is read on only when its turn comes. Only its first entry tells where a
 -- history goes on, and that entry may be large. So a page tells the next page where each history goes on: otherwise a reader of many rooms
@@ -45,7 +45,7 @@ local max_events, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
 local forgot = forgotten(state, rooms_key)
 local is_lost = {}
 
--- Sources: histories that have something behind c, as a binary heap by the seq of their next entry.
+-- Sources: histories that have entries after c, as a binary heap by the seq of their next entry.
 local heap = {}
 
 local function sift_up(i)
@@ -91,7 +91,7 @@ local function read_portion(source, count)
   return true
 end
 
--- About as many entries as this history has in what is left of the page.
+-- An estimate of the entries that this history will put into the rest of the page.
 local function next_portion(source)
   local average = source.bytes / source.count + OVERHEAD_BYTES
   return math.min(MAX_PORTION, math.max(1, math.ceil((max_bytes - page_bytes) / average / #heap)))
@@ -150,7 +150,7 @@ end
 
 local portion = #moved > MANY_ROOMS and 1 or FIRST_PORTION
 for _, i in ipairs(moved) do
-  -- After a failover, the seq was told by another server, and its history may differ.
+  -- After a failover, the seq came from another server, and its history may differ.
   local told = kind == 'same' and tonumber(ARGV[8 + 2 * i]) or 0
   local source = { i = i, key = KEYS[2 + i], from = '(' .. digits(c) .. '-0', next = told, bytes = 0, count = 0 }
   if told > c or begin(source, portion) then

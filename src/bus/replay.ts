@@ -3,7 +3,7 @@ import type { Event } from '../event.js'
 import type { Replay } from './bus.js'
 import type { History } from './history.js'
 
-/** A page from memory: the events of `rooms` behind `seq` in bus order, of about `limitBytes`; `lost` as `history.lostOf` tells. */
+/** A page from memory: the events of `rooms` after `seq` in bus order, of about `limitBytes`; `lost` comes from `history.lostOf`. */
 export function pageFrom(
   history: History,
   seq: number,

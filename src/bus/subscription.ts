@@ -24,7 +24,7 @@ export interface SubscriptionOptions {
   readonly onContiguous: (events: readonly Event[]) => void
   /** Called when events were read from history instead: the events in memory have a hole before this position. */
   readonly onJump: (position: Cursor) => void
-  /** Told of a catch-up that failed (another is tried at the next `resync`), and of messages that could not be taken. */
+  /** Called when a catch-up failed (`resync` tries again), and when a message could not be taken. */
   readonly onTrouble: (error: unknown, what: string) => void
 }
 
@@ -50,7 +50,7 @@ export class Subscription {
   #held: EventsMessage[] = []
   #heldBytes = 0
   #hasDropped = false
-  // Rises with each reason to start over, so that an overtaken catch-up stops.
+  // The generation of catch-ups: it rises with each reason to start over, so that an overtaken catch-up stops.
   #round = 0
   // Lives of the bus from which this replica may have delivered events.
   readonly #lives = new Set<string>()

@@ -22,7 +22,7 @@ const ELSEWHERE = new Set(['READONLY', 'MOVED', 'CLUSTERDOWN', 'MASTERDOWN'])
 // Redis 6.2 wraps the error that stopped a script: 'ERR Error running script (call to ...): ...: -READONLY You can't write ...'.
 const CODE = /^(?:ERR Error running script .*?: -)?([A-Z]+)\b/
 
-/** What the connection is for. */
+/** The use of a connection. */
 export type Purpose = 'commands' | 'subscriber'
 
 /** A connection that reconnects by itself until it is closed. It queues no command while it is away. */

@@ -53,7 +53,7 @@ export class RedisLocator {
     return newest.server
   }
 
-  // Asks one node after the other until one answers, because any healthy node knows. A node that fails goes behind the others.
+  // Asks one node after the other until one answers, because any healthy node knows. A node that fails moves to the end of the list.
   async #askCluster(): Promise<RedisHost> {
     const { username, password } = this.#address
     let problem = ''

@@ -32,7 +32,7 @@ export class RedisScript {
   }
 }
 
-/** Reads scripts that stand beside a module and joins them, first to last. */
+/** Reads parts of Lua from the folder of a module, and joins them into one script in this order. */
 export function loadScript(moduleUrl: string, ...files: string[]): RedisScript {
   return new RedisScript(files.map(file => readFileSync(new URL(file, moduleUrl), 'utf8')).join('\n'))
 }

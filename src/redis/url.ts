@@ -52,7 +52,7 @@ export function parseRedisUrl(url: string): RedisAddress {
   }
 }
 
-/** What is wrong with a URL, without quoting it; `null` when nothing is. */
+/** The problem of a URL, without quoting it; `null` when there is none. */
 export function redisUrlProblem(url: string): string | null {
   try {
     parseRedisUrl(url)
