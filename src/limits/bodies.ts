@@ -1,6 +1,6 @@
 import { heapShare } from '../heap.js'
 
-/** Bounds on what request bodies hold. */
+/** Bounds on the bytes of request bodies. */
 export interface BodiesOptions {
   /** All publishers together get this many bytes before shares count. */
   readonly amplyBytes?: number
@@ -15,10 +15,10 @@ const WHOLE_BATCH_BYTES = 12 * 1_048_576
 export const PIECE_BYTES = 128
 
 /**
- * Counts the bytes of request bodies from their first byte until their answer. Together they have an eighth of the heap (16-512 MiB), and one
- * publisher a quarter of that, but never less than one whole batch. If the eighth is taken, as much again is a reserve: a publisher may hold
- * an equal share of what the others left of it, and gets nothing beyond. So publishers that hold on to their bytes, however many, do not
- * keep the others out, and all together never hold more than twice the eighth.
+ * Counts the bytes of request bodies from their first byte until their answer. All publishers together have an eighth of the heap
+ * (16-512 MiB), and one publisher a quarter of that, but never less than one whole batch. If the eighth is taken, as much again is a
+ * reserve: each publisher may then hold an equal share of the bytes that the others left. So publishers that hold on to their bytes,
+ * however many, cannot keep the others out, and all together never hold more than twice the eighth.
  */
 export class Bodies {
   readonly #amplyBytes: number
@@ -51,7 +51,7 @@ export class Bodies {
     return null
   }
 
-  /** Gives back what was taken. */
+  /** Gives back bytes that `take` took. */
   release(who: string, bytes: number): void {
     const held = this.heldBy(who) - bytes
     this.#heldBytes -= bytes

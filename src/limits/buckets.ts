@@ -7,19 +7,19 @@ export interface Bucket {
   usedAt: number
   /** Charges of this replica that are not yet added to the shared bucket. */
   untoldMs: number
-  /** By how much other replicas' charges have raised it so far. */
+  /** The amount by which charges of other replicas have raised `emptyAt` so far. */
   raisedMs: number
   /** Its place among all buckets. */
   slot: number
 }
 
-// Of so many buckets, picked at random, the one with the least debt makes room for a new one.
+// Eviction by sample: of this many random buckets, the one with the least debt makes room for a new one.
 const SAMPLE = 16
 
 /**
- * A bounded number of buckets. An empty bucket is forgotten, which changes nothing; each use looks at a few buckets, so no timer is needed. If
- * all places are taken by buckets with a debt, one with little debt makes room: a flood of newcomers with little debt each does not free a
- * publisher with a large one.
+ * A bounded number of buckets. An empty bucket is forgotten, and nothing is lost with it. Each use looks at a few buckets, so no timer is
+ * needed. If every place is taken by a bucket with a debt, one with little debt makes room: a flood of newcomers with little debt each does
+ * not free a publisher with a large one.
  */
 export class Buckets {
   readonly #most: number
@@ -42,7 +42,7 @@ export class Buckets {
     return this.#byWho.get(who)
   }
 
-  /** The bucket, which is made when there is none. Cost: constant. */
+  /** The bucket; makes one when there is none. Cost: constant. */
   get(who: string, now: number): Bucket {
     this.#forgetOneIfEmpty(now)
     const known = this.#byWho.get(who)

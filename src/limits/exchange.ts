@@ -9,7 +9,7 @@ export interface SharedBuckets {
   add(charges: readonly { readonly who: string; readonly costMs: number }[]): Promise<readonly number[]>
 }
 
-// Charges are told once they are this part of a window: soon enough to matter, and seldom for a publisher that uses little.
+// Charges are told once they are this part of a window: soon enough to matter, and rarely for a publisher with few events.
 const NOTICEABLE = 1 / 16
 // Buckets in one exchange, so that no script holds up Redis.
 const AT_ONCE = 500
@@ -36,7 +36,7 @@ export class Exchange {
     this.#now = now
   }
 
-  /** Tells the others of what this bucket was charged or given back, once that is worth it. */
+  /** Tells the other replicas of this bucket's charges and refunds, once they add up to `NOTICEABLE`. */
   tell(bucket: Bucket): void {
     if (Math.abs(bucket.untoldMs) >= this.#noticeableMs) this.#add(bucket)
   }
@@ -83,7 +83,7 @@ export class Exchange {
     if (this.#waiting.size > 0) this.#schedule()
   }
 
-  // Small charges are told late, and so are large ones after a failure. The part that has drained meanwhile is not told.
+  // Small charges are told late, and so are large ones after a failed exchange. The part that has drained by then is left out.
   #toTell(bucket: Bucket): number {
     const debtMs = bucket.emptyAt - this.#now()
     const costMs = Math.min(bucket.untoldMs, Math.max(this.#noticeableMs, debtMs))

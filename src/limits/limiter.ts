@@ -10,7 +10,7 @@ export interface LimiterOptions {
   readonly shared: SharedBuckets | null
   /** The monotonic clock, in ms. */
   readonly now?: () => number
-  /** Publishers or viewers that are known at once. */
+  /** Buckets kept at most, one for each publisher or viewer. Default 100,000. */
   readonly most?: number
 }
 
@@ -23,7 +23,7 @@ const NEAR = 1 / 2
 /**
  * A limit on events, for each publisher by itself: a leaky bucket with debt (GCRA). A bucket holds the limit and drains within a
  * window, evenly. A request that finds room for one event is let through and charged the whole cost, even past the brim: a batch of
- * 1,000 passes a limit of 10, once, and its debt is what later requests wait for. So within any time `t` a publisher is allowed
+ * 1,000 passes a limit of 10, once, and later requests wait for its debt to drain. So within any time `t` a publisher is allowed
  * at most `limit x (1 + t / window)` events and one request more.
  *
  * If replicas share the limit, each decides by itself and at once while a bucket is at most half full, and tells the others afterwards.
@@ -45,7 +45,7 @@ export class Limiter {
     this.#now = now
   }
 
-  /** Publishers or viewers that are known now. */
+  /** Buckets kept now, one for each publisher or viewer. */
   get size(): number {
     return this.#buckets.size
   }
@@ -93,7 +93,7 @@ export class Limiter {
     if (this.#exchange !== null) bucket.untoldMs += costMs
   }
 
-  // Charged before the answer, so that requests that come meanwhile count it.
+  // The charge is made before the answer, so that requests in the meantime count it.
   async #ask(exchange: Exchange, bucket: Bucket, costMs: number, overMs: number, askedAt: number): Promise<number> {
     const raisedMs = bucket.raisedMs
     await exchange.ask(bucket)

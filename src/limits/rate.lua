@@ -1,7 +1,7 @@
 -- Adds to buckets that all replicas share.
 --
 -- KEYS[n]  when the bucket will be empty, in ms since 1970 by the server's clock; it expires then
--- ARGV[n]  what was charged, in ms; below 0 gives back
+-- ARGV[n]  the charge, in ms; a negative one is a refund
 --
 -- Returns the debt of each bucket after that: the ms until it is empty, as text.
 

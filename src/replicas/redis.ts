@@ -83,7 +83,7 @@ export class RedisReplicas implements Replicas {
     })
   }
 
-  // Any client of this Redis, and replicas of other versions, may write to the channel: no message may throw.
+  // Any client of this Redis, and replicas of other versions, may write to the channel, so unknown messages are left out.
   #take(text: string): void {
     const message = readMessage(text)
     if (message === null) return

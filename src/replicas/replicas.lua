@@ -2,6 +2,6 @@
 --
 -- KEYS[1]  channel    ARGV[1]  the message
 --
--- Returns how many replicas got it; in a cluster only those on the same node.
+-- Returns the number of replicas that got it; in a cluster, of those on the same node only.
 
 return redis.call('PUBLISH', KEYS[1], ARGV[1])

@@ -34,9 +34,9 @@ export interface Replicas {
   /** Makes commands reach `handler`. To be called once, before the adapter connects. */
   listen(handler: CommandHandler): void
   /**
-   * Resolves with the sum of what the replicas answered within a second. A replica that answers later still carries the command out,
+   * Resolves with the sum of the answers that came within a second. A replica that answers later still carries the command out,
    * but is not counted.
-   * @throws AccessUnavailable  it was not sent
+   * @throws AccessUnavailable  Redis refused the command, or gave no answer in time: then replicas may have carried it out
    */
   ask(command: ReplicaCommand): Promise<number>
 }
