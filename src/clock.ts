@@ -1,8 +1,8 @@
-/** The time that decides about credentials: when they were made, when they end, when their users were revoked. */
+/** The clock that credentials are judged by: when one was made, when it ends, when its user was revoked. */
 export interface Clock {
   /** Ms since 1970, whole. */
   now(): number
-  /** The latest time that was read here, in ms since 1970. After the clock was set back a little, `now` is behind it. */
+  /** The latest time that this clock gave, in ms since 1970. After the clock was set back a little, `now` is behind it. */
   readonly latest: number
   /** False while `now` can only guess. */
   readonly isSet: boolean
@@ -41,13 +41,14 @@ const DRIFT = 5e-4
  * between two answers the monotonic clock goes on, which nobody can set.
  *
  *   unset  no answer came so far: `now` is the process' clock, and nothing may be decided by it
- *   set    `now` is behind the clock of Redis by at most the time of the fastest answer, and less exact while Redis is away
+ *   set    `now` is behind the clock of Redis by at most the time of the fastest answer. While Redis is away, it falls behind by up to
+ *          1 ms more each second
  *
  * It is never ahead of Redis: otherwise a token could count as made after a revocation that in truth followed it.
  */
 export class RedisClock implements Clock {
   readonly #monotonic: () => number
-  // Time of Redis less the monotonic clock, at most, and when that was found.
+  // A lower bound of the time of Redis minus the monotonic clock, and when it was found.
   #offset = Number.NaN
   #setAt = 0
   #latest = 0
@@ -73,12 +74,12 @@ export class RedisClock implements Clock {
     return now
   }
 
-  /** Redis answered `time` (ms since 1970, rounded down) to what was asked at `sentAt`, in ms of the monotonic clock. */
+  /** Takes an answer of Redis: `time` (ms since 1970, rounded down), asked for at `sentAt` (ms of the monotonic clock). */
   observe(time: number, sentAt: number): void {
     if (!Number.isFinite(time)) return
     const monotonic = this.#monotonic()
     const least = time - monotonic
-    // A clock of Redis that was set back shows by an answer below the least time it can have had when it was asked.
+    // If the answer is below the least time that Redis can have had when it was asked, the clock of Redis was set back.
     const known = this.isSet ? this.#offsetAt(monotonic) : Number.NEGATIVE_INFINITY
     const isPossible = known <= time + 1 - sentAt
     if (this.isSet) this.now()

@@ -1,6 +1,6 @@
 /**
- * A position in the bus's order: everything up to and including it has been seen. `epoch` names the life of the
- * counter, `seq` is the count. Nothing outside this file and bus/ may assume that a position is one number.
+ * A position in the bus's order: its holder has seen every event up to and including it. `epoch` names an unbroken count of the bus,
+ * `seq` is a number in it. Nothing outside this file and bus/ may assume that a position is one number.
  */
 export interface Cursor {
   readonly epoch: string
@@ -23,8 +23,8 @@ export function parseCursor(text: string): Cursor | null {
 }
 
 /**
- * True when `a` lies behind `b`. A bus delivers epochs one after the other, so a position of another epoch is always later than one that was
- * seen before.
+ * True when `a` is later than `b`. A bus delivers epochs one after the other, so a position in another epoch counts as later than
+ * one that was seen before.
  */
 export function isAfter(a: Cursor, b: Cursor): boolean {
   return a.epoch !== b.epoch || a.seq > b.seq

@@ -42,7 +42,7 @@ export const EventBodySchema = Type.Object(
 
 declare const checked: unique symbol
 
-/** An event on its way to the bus, which only `createDraft` makes. `data` is JSON text, exactly as published. */
+/** A checked event on its way to the bus. Only `createDraft` makes one. `data` is JSON text, exactly as published. */
 export interface Draft {
   readonly [checked]: true
   readonly room: string
@@ -53,7 +53,7 @@ export interface Draft {
 }
 
 /**
- * A checked event, ready for the bus. `data` is JSON text and already known to be valid JSON.
+ * Makes a draft. `data` must be valid JSON text: it is not parsed here.
  * @throws InvalidRoom, InvalidType, InvalidKey, EventTooLarge  with `place` in the message
  */
 export function createDraft(
@@ -67,7 +67,7 @@ export function createDraft(
   if (!isType(type)) throw new InvalidType(shown(String(type)), place)
   if (key !== undefined && !(typeof key === 'string' && KEY.test(key))) throw new InvalidKey(shown(String(key)), place)
   const data = oneLine(body.data)
-  // A character takes at most 3 bytes: most events need no counting.
+  // A character takes at most 3 bytes, so most events need no counting.
   if (data.length * 3 > maxEventBytes) {
     const bytes = Buffer.byteLength(data)
     if (bytes > maxEventBytes) throw new EventTooLarge(place, bytes, maxEventBytes)
@@ -76,14 +76,14 @@ export function createDraft(
   return { room, type, data, ephemeral: body.ephemeral === true, key } as Draft
 }
 
-/** The draft with `key`, a valid one, unless it has one. */
+/** The draft with `key`, unless it has a key already. `key` must be valid. */
 export function withKey(draft: Draft, key: string): Draft {
   return draft.key === undefined ? { ...draft, key } : draft
 }
 
 /**
  * JSON text of a JavaScript value, for publishers that are in the same process; `undefined` becomes `null`.
- * @throws InvalidData  for what JSON cannot express (functions, BigInt, cycles)
+ * @throws InvalidData  JSON cannot express the value: a function, a BigInt, a cycle
  */
 export function toJsonText(value: unknown, place: string): string {
   let text: string | undefined

@@ -1,6 +1,6 @@
 /**
- * Lets at most `limit` tasks run at once; others wait in the order they came. After a thundering herd of readers, their reads must not
- * fill the connection that publishes share with them.
+ * Lets at most `limit` tasks run at once; others wait in the order they came. Without a limit, the reads of a
+ * thundering herd would fill the connection to Redis, and publishes share it.
  */
 export class Gate {
   readonly #limit: number
@@ -19,7 +19,7 @@ export class Gate {
       return await task()
     } finally {
       const next = this.#waiting.shift()
-      // The place goes to the next in line, if there is one.
+      // The next task takes over the place, so `#running` stays.
       if (next === undefined) this.#running--
       else next()
     }

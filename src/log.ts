@@ -1,4 +1,4 @@
-/** The part of a logger that the core uses; pino's. */
+/** The methods of a logger (pino) that the core uses. */
 export interface Log {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void

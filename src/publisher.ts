@@ -11,13 +11,13 @@ export interface EventInput {
   readonly key?: string | undefined
 }
 
-/** One of many: `to` is `user:42`, a room, or `*`. */
+/** An item of `publishMany`. `to` is a room: `session:abc`, `user:42`, or `*`. */
 export interface AddressedInput extends EventInput {
   readonly to: string
 }
 
 /**
- * What an application publishes with: the same on a gateway and on an emitter.
+ * The methods with which an application publishes. A gateway and an emitter have the same.
  * @throws InvalidUser, InvalidRoom, InvalidType, InvalidKey, InvalidData, EventTooLarge, BatchTooLarge, InvalidItem  bad input
  * @throws BusUnavailable, BusUncertain, Closed  as `Bus.publish`
  */
@@ -59,7 +59,7 @@ export function checkBatchSize(items: number): void {
 
 /**
  * Makes one item of a batch.
- * @throws InvalidItem  `make` threw: says its place, its reason, and that nothing was published
+ * @throws InvalidItem  `make` threw; the message holds the place, the reason, and that nothing was published
  */
 export function itemOf<T>(place: string, make: (place: string) => T): T {
   try {
