@@ -212,6 +212,16 @@ t.test(
     const before = able.length
     link.renewSubscriber()
     await waitFor(() => able.length > before, 15_000, 'another look')
+    let isReady = false
+    // As while only the other connection is back.
+    Object.defineProperty(link, 'isReady', { get: () => isReady })
+    const looks = able.length
+    link.renewSubscriber()
+    await waitFor(() => link.isSubscriberReady, 15_000, 'the subscription')
+    t.equal(able.length, looks, 'there is nothing to look with')
+    isReady = true
+    link.renewSubscriber()
+    await waitFor(() => able.length > looks, 15_000, 'a look with both')
     t.notOk(able.includes(false), `${able}`)
   },
 )
