@@ -193,7 +193,7 @@ t.test('batches that are long to read, malformed messages on every channel', asy
       '',
       '5',
       '"text"',
-      '{"id":"a","signal":5}',
+      '{"id":"a","command":5}',
       'E\nk\n1\n1\n9007199254740991\nroom\n',
       'B\n\n',
     ]) {
