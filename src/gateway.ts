@@ -10,11 +10,10 @@ import { createPublisher, type Publisher } from './publisher.js'
 import { EVERYONE, roomOf } from './room.js'
 import { type CloseReason, retryDelayMs } from './stream/close-reason.js'
 import { Connection } from './stream/connection.js'
-import { closeOf } from './stream/control.js'
 import { createCounts, type GatewayCounts } from './stream/counts.js'
 import { spread, untilEmpty } from './stream/drain.js'
 import { Flusher } from './stream/flusher.js'
-import { encodeControl } from './stream/frame.js'
+import { encodeClose } from './stream/frame.js'
 import { Hub } from './stream/hub.js'
 import { Resumer } from './stream/resumer.js'
 import { cutStuck, lifetimeMs, sweepConnections } from './stream/sweep.js'
@@ -197,7 +196,7 @@ export class Gateway implements Publisher {
    * from an error status. `message` says more, for people.
    */
   refuse(output: Writable, reason: CloseReason, retryMs = retryDelayMs(reason), message?: string): void {
-    output.end(encodeControl('stream.close', closeOf(reason, retryMs, message)))
+    output.end(encodeClose(reason, retryMs, message))
     this.#counts.closed[reason]++
   }
 

@@ -1,8 +1,7 @@
 import type { Writable } from 'node:stream'
 import type { Cursor } from '../cursor.js'
 import type { CloseReason, EndReason } from './close-reason.js'
-import { closeOf } from './control.js'
-import { COMMENT_FRAME, encodeControl } from './frame.js'
+import { COMMENT_FRAME, encodeClose, encodeControl } from './frame.js'
 import type { FrameChain } from './frame-chain.js'
 import type { Recovery } from './recovery.js'
 import type { Sink } from './sink.js'
@@ -151,7 +150,7 @@ export class Connection {
   close(reason: CloseReason, retryMs: number): void {
     if (this.isEnded) return
     this.#endReason = reason
-    this.#sink.end(encodeControl('stream.close', closeOf(reason, retryMs)))
+    this.#sink.end(encodeClose(reason, retryMs))
     this.#state = 'ending'
     this.#endingSince = this.#now()
   }

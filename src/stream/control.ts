@@ -1,4 +1,3 @@
-import { type Cursor, formatCursor } from '../cursor.js'
 import type { GapReason } from '../event.js'
 import { CLOSE_REASONS, type CloseReason } from './close-reason.js'
 
@@ -57,15 +56,15 @@ export function closeOf(reason: CloseReason, retryMs: number, message?: string):
 }
 
 /**
- * The text of a control event. `id` moves the reader's position and is left out where it must not move. `stream.close` also sets the
+ * The text of a control event. `id`, a cursor's text, moves the reader's position; `null` leaves it. `stream.close` also sets the
  * delay after which EventSource comes back.
  */
 export function formatControl<Type extends keyof ControlEvents>(
   type: Type,
   data: ControlEvents[Type],
-  id: Cursor | null = null,
+  id: string | null,
 ): string {
   const retry = 'retryMs' in data ? `retry: ${data.retryMs}\n` : ''
-  const position = id === null ? '' : `id: ${formatCursor(id)}\n`
+  const position = id === null ? '' : `id: ${id}\n`
   return `${retry}${position}event: ${type}\ndata: ${JSON.stringify(data)}\n\n`
 }

@@ -1,6 +1,7 @@
 import { type Cursor, formatCursor } from '../cursor.js'
 import type { Event } from '../event.js'
-import { type ControlEvents, formatControl } from './control.js'
+import type { CloseReason } from './close-reason.js'
+import { type ControlEvents, closeOf, formatControl } from './control.js'
 
 // Pure: events and control events to text/event-stream bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html, docs/protocol.md).
 
@@ -17,7 +18,7 @@ const BAD_IN_FIELD = /[\r\n\u0000]/
  * @throws TypeError  id or type could break the frame; the doors refuse such events before
  */
 export function encodeEvent(event: Event, envelope: boolean): Buffer {
-  const head = `id: ${field(formatCursor(event.cursor), 'id')}\nevent: ${field(event.type, 'event')}\n`
+  const head = `id: ${idOf(event.cursor)}\nevent: ${field(event.type, 'event')}\n`
   return Buffer.from(`${head}${envelope ? `data: ${envelopeOf(event)}\n` : dataLines(event.data)}\n`)
 }
 
@@ -27,13 +28,21 @@ export function encodeControl<Type extends keyof ControlEvents>(
   data: ControlEvents[Type],
   id: Cursor | null = null,
 ): Buffer {
-  if (id !== null) field(formatCursor(id), 'id')
-  return Buffer.from(formatControl(type, data, id))
+  return Buffer.from(formatControl(type, data, id === null ? null : idOf(id)))
+}
+
+/** The bytes of `stream.close`, the last event of a stream: why it ends, and when to come back. `message` is for people. */
+export function encodeClose(reason: CloseReason, retryMs: number, message?: string): Buffer {
+  return encodeControl('stream.close', closeOf(reason, retryMs, message))
 }
 
 /** A block that moves the reader's last event id and dispatches nothing. */
 export function encodeHeartbeat(cursor: Cursor): Buffer {
-  return Buffer.from(`id: ${field(formatCursor(cursor), 'id')}\n\n`)
+  return Buffer.from(`id: ${idOf(cursor)}\n\n`)
+}
+
+function idOf(cursor: Cursor): string {
+  return field(formatCursor(cursor), 'id')
 }
 
 function field(value: string, name: string): string {
