@@ -24,11 +24,14 @@ export type StreamStatus = 'connecting' | 'open' | 'waiting' | 'closed'
 /** What can happen to a stream: a new one is begun, it opens, the browser reconnects it, it must wait, it ends for good. */
 type Happening = 'begin' | 'open' | 'lose' | 'wait' | 'end'
 
+// What happens decides, whatever a stream was doing before, until it is closed.
+const ALIVE = { begin: 'connecting', open: 'open', lose: 'connecting', wait: 'waiting', end: 'closed' } as const
+
 // Every happening in every status. The compiler refuses a table with a hole.
 const NEXT: Readonly<Record<StreamStatus, Readonly<Record<Happening, StreamStatus>>>> = {
-  connecting: { begin: 'connecting', open: 'open', lose: 'connecting', wait: 'waiting', end: 'closed' },
-  open: { begin: 'connecting', open: 'open', lose: 'connecting', wait: 'waiting', end: 'closed' },
-  waiting: { begin: 'connecting', open: 'open', lose: 'connecting', wait: 'waiting', end: 'closed' },
+  connecting: ALIVE,
+  open: ALIVE,
+  waiting: ALIVE,
   closed: { begin: 'closed', open: 'closed', lose: 'closed', wait: 'closed', end: 'closed' },
 }
 
