@@ -1,7 +1,7 @@
 // npm run dev: compiles and restarts the gateway whenever a source changes. Ctrl-C ends both halves.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { prepare, ROOT } from './set-up.mjs'
+import { compilerIn, prepare, ROOT } from './set-up.mjs'
 
 try {
   prepare()
@@ -10,9 +10,8 @@ try {
   process.exit(1)
 }
 
-const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
 const halves = [
-  start([tsc, '-p', 'tsconfig.json', '--watch', '--preserveWatchOutput']),
+  start([compilerIn(ROOT), '-p', 'tsconfig.json', '--watch', '--preserveWatchOutput']),
   start(['--watch', '--watch-preserve-output', join('dist', 'src', 'server.js')]),
 ]
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => end(signal))

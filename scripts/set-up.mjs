@@ -29,6 +29,7 @@ const NO_WRITING = /\b(EROFS|EACCES|EPERM|ENOSPC)\b/
  */
 export function prepareToRun() {
   checkNode()
+  say(`Node ${process.versions.node} will do (${wantedNode()} or later)`)
   if (!isInstalled(packagesToRun())) {
     // A tree with test tools keeps them: `npm ci --omit=dev` would take them away.
     if (hasTestTools()) installPackages()
@@ -157,7 +158,7 @@ function succeeds(command, args) {
 }
 
 /** @throws Error  when this Node is older than package.json allows */
-export function checkNode() {
+function checkNode() {
   const wanted = wantedNode()
   const [major, minor] = process.versions.node.split('.').map(Number)
   const [wantedMajor, wantedMinor] = wanted.split('.').map(Number)
@@ -169,7 +170,7 @@ export function checkNode() {
 }
 
 /** The oldest version of Node that will do. */
-export function wantedNode() {
+function wantedNode() {
   return JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).engines.node.replace('>=', '')
 }
 
@@ -218,7 +219,8 @@ function findCompiler() {
   return compilerIn(COMPILER)
 }
 
-function compilerIn(folder) {
+/** The compiler that is installed in a folder. */
+export function compilerIn(folder) {
   return join(folder, 'node_modules', 'typescript', 'bin', 'tsc')
 }
 

@@ -1,10 +1,8 @@
 // npm start: what a fresh clone needs to run, then the gateway, configured by environment variables.
 // On an installed and built tree it starts at once. Plain Node, no dependencies: it is what installs them.
-import { checkNode, prepareToRun, say, wantedNode } from './set-up.mjs'
+import { prepareToRun, say } from './set-up.mjs'
 
 try {
-  checkNode()
-  say(`Node ${process.versions.node} will do (${wantedNode()} or later)`)
   prepareToRun()
 } catch (error) {
   console.error(error.message)
