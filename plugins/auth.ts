@@ -21,7 +21,7 @@ import {
 } from '../src/auth/viewer.js'
 import type { Clock } from '../src/clock.js'
 import type { Config } from '../src/config/config.js'
-import { isOpen } from '../src/config/rules.js'
+import { isOpen, takesTokens } from '../src/config/rules.js'
 import { FollowForbidden, InvalidUser, OpenToLoopback, OriginForbidden, shown, Unauthorized } from '../src/errors.js'
 import { isUserId, roomOf } from '../src/room.js'
 
@@ -215,10 +215,10 @@ function hideUrl(reply: FastifyReply): void {
   reply.header('referrer-policy', 'no-referrer').header('cache-control', 'no-store')
 }
 
-function acceptedBy({ apiKeys, authCookie, jwtSecret, jwtPublicKey, jwksUrl }: Config): string {
-  const takesTokens = [jwtSecret, jwtPublicKey, jwksUrl].some(verifier => verifier !== undefined)
+function acceptedBy(config: Config): string {
+  const { apiKeys, authCookie } = config
   const ways = [
-    ...(takesTokens ? ["a JWT as 'Authorization: Bearer <token>' (or ?token= on /v1/stream)"] : []),
+    ...(takesTokens(config) ? ["a JWT as 'Authorization: Bearer <token>' (or ?token= on /v1/stream)"] : []),
     ...(authCookie !== undefined ? [`a JWT in the cookie ${authCookie}`] : []),
     ...(apiKeys !== undefined ? ["an API key as 'Authorization: Bearer <key>'", '?ticket= on /v1/stream'] : []),
   ]

@@ -29,7 +29,7 @@ import { type Adapters, createAdapters } from './adapters.js'
 import { rememberedMs } from './auth/jwt.js'
 import { checkOptions } from './config/check.js'
 import type { Config } from './config/config.js'
-import { isOpen } from './config/rules.js'
+import { isOpen, takesTokens } from './config/rules.js'
 import { NotFound, shown } from './errors.js'
 import { InvalidConfig } from './failures.js'
 import { endBadClient } from './http/client-errors.js'
@@ -177,10 +177,9 @@ async function mount(app: FastifyInstance, options: TidingsOptions, isEmbedded: 
 }
 
 // How long a revocation must be remembered: as long as a credential can live that was made before it.
-function longestLifeMs({ jwtSecret, jwtPublicKey, jwksUrl, tokenMaxLifeMs }: Config, hasOwnViewers: boolean): number {
-  const takesTokens = [jwtSecret, jwtPublicKey, jwksUrl].some(verifier => verifier !== undefined)
+function longestLifeMs(config: Config, hasOwnViewers: boolean): number {
   const ticketMs = rememberedMs(MAX_SESSION_MS)
-  return takesTokens || hasOwnViewers ? Math.max(rememberedMs(tokenMaxLifeMs), ticketMs) : ticketMs
+  return takesTokens(config) || hasOwnViewers ? Math.max(rememberedMs(config.tokenMaxLifeMs), ticketMs) : ticketMs
 }
 
 function checkGroups(option: string, given: readonly string[], allowed: readonly string[]): void {

@@ -15,8 +15,16 @@ export type Rule = (config: Config, nameOf: NameOf) => string[]
 
 /** True if no credential is configured. The gateway then believes any user id that a viewer names. */
 export function isOpen(config: Config): boolean {
-  const { jwtSecret, jwtPublicKey, jwksUrl, apiKeys } = config
-  return [jwtSecret, jwtPublicKey, jwksUrl, apiKeys].every(credential => credential === undefined)
+  return config.apiKeys === undefined && !takesTokens(config)
+}
+
+/** True if JWTs can be verified. */
+export function takesTokens(config: Config): boolean {
+  return verifiersOf(config).length > 0
+}
+
+function verifiersOf(config: Config): ('jwtSecret' | 'jwtPublicKey' | 'jwksUrl')[] {
+  return (['jwtSecret', 'jwtPublicKey', 'jwksUrl'] as const).filter(name => config[name] !== undefined)
 }
 
 /** Finds values that contradict each other, or cannot have an effect. */
@@ -77,7 +85,7 @@ export function contradictions(config: Config, nameOf: NameOf): string[] {
     trustOf(config.trustProxy) === null,
     `${nameOf('trustProxy')} is ${quoted(config.trustProxy)} but must be true, false, a number of hops, or addresses and ranges such as 10.0.0.0/8`,
   )
-  const verifiers = (['jwtSecret', 'jwtPublicKey', 'jwksUrl'] as const).filter(name => config[name] !== undefined)
+  const verifiers = verifiersOf(config)
   say(
     verifiers.length > 1,
     `${verifiers.map(nameOf).join(' and ')} are set together; tokens are verified by exactly one of them`,
