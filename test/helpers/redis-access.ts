@@ -1,6 +1,5 @@
-import { RedisRevocations } from '../../src/access/redis-revocations.js'
-import { RedisSightings } from '../../src/access/redis-sightings.js'
-import { RedisTickets } from '../../src/access/redis-tickets.js'
+import { redisStores } from '../../src/access/redis.js'
+import type { AccessStores } from '../../src/access/stores.js'
 import { RedisClock } from '../../src/clock.js'
 import { RedisLink } from '../../src/redis/link.js'
 import { RedisNames } from '../../src/redis/names.js'
@@ -8,12 +7,9 @@ import type { RedisServer } from './redis.js'
 import type { Owner } from './scope.js'
 
 /** The access stores of one replica, on a Redis connection of its own. */
-export interface RedisAccess {
+export interface RedisAccess extends AccessStores {
   readonly link: RedisLink
   readonly clock: RedisClock
-  readonly tickets: RedisTickets
-  readonly revocations: RedisRevocations
-  readonly sightings: RedisSightings
   /** The answers to all scripts so far. */
   readonly answers: readonly unknown[]
 }
@@ -36,16 +32,8 @@ export async function connectAccess(
     answers.push(answer)
     return answer
   }
-  const names = new RedisNames(prefix, 0)
   const clock = new RedisClock()
-  return {
-    link,
-    clock,
-    answers,
-    tickets: new RedisTickets(link, names),
-    revocations: new RedisRevocations(link, names, clock, lifeMs),
-    sightings: new RedisSightings(link, names, clock),
-  }
+  return { link, clock, answers, ...redisStores(link, new RedisNames(prefix, 0), clock, lifeMs) }
 }
 
 /** Puts `count` made-up users into the set of revocations: one revoked per millisecond, from `since` on (ms since 1970). */
