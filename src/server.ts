@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import type { Config } from './config/config.js'
+import type { LogOutput } from './terminal.js'
 
 // The length of the listen queue, in which a thundering herd waits until it is accepted. Past it the kernel drops SYNs, and clients come
 // back after one, three and seven seconds. The kernel caps it at net.core.somaxconn.
@@ -38,7 +39,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
       'open: no credentials are configured, anybody on this machine is whoever they say',
     )
   }
-  await closeOnSignals(app, config, env.npm_lifecycle_event === undefined ? 0 : NPM_REPEATS_MS)
+  await closeOnSignals(app, config, log, env.npm_lifecycle_event === undefined ? 0 : NPM_REPEATS_MS)
   process.off('SIGTERM', stopEarly).off('SIGINT', stopEarly)
   await reloadCertificate(app, config)
   await app.listen({ host: config.host, port: config.port, backlog: LISTEN_BACKLOG })
@@ -79,7 +80,7 @@ function inWords(error: unknown, env: NodeJS.ProcessEnv): string {
   return `${variable} ${port} of ${address} cannot be opened (${error.message})${mend === undefined ? '' : `: ${mend}`}`
 }
 
-async function closeOnSignals(app: FastifyInstance, config: Config, repeatsMs: number): Promise<void> {
+async function closeOnSignals(app: FastifyInstance, config: Config, log: LogOutput, repeatsMs: number): Promise<void> {
   const { default: closeWithGrace } = await import('close-with-grace')
   const { drainDelayMs, drainWindowMs } = config
   // A drain takes as long as it is configured to; the margin is for the last bytes, the last answers and the bus.
@@ -99,6 +100,7 @@ async function closeOnSignals(app: FastifyInstance, config: Config, repeatsMs: n
       await app.tidings.drain(drainWindowMs)
     }
     await app.close()
+    await log.flush()
   })
   // These listeners stay: without one, even for a moment, the next signal would end the process.
   for (const stop of STOPS) {
@@ -108,7 +110,7 @@ async function closeOnSignals(app: FastifyInstance, config: Config, repeatsMs: n
         void grace.close()
       } else if (performance.now() - first.at >= repeatsMs) {
         app.log.error(`second ${signal}, exiting`)
-        process.exit(1)
+        void log.flush().then(() => process.exit(1))
       }
     })
   }

@@ -6,6 +6,11 @@ export interface LogOutput {
   readonly destination: DestinationStream
   /** Shows `text` among the log lines, set apart from them; nothing where a machine reads. */
   announce(text: string): void
+  /**
+   * Resolves when every line was written, the reader of the log is gone, or neither is known after half a second. To be called before
+   * the process exits: the flush at its exit would try for ever to write to a reader that is gone.
+   */
+  flush(): Promise<void>
 }
 
 // In a thundering herd, one system call for each log line would be an eighth of the work. So another thread writes lines in batches, half
@@ -16,6 +21,7 @@ const FOR_MACHINES = { sync: false, minLength: 8_192, periodicFlush: 500, maxLen
 const FOR_PEOPLE = { sync: false, maxLength: 16 * 1_048_576 }
 
 const STDOUT = 1
+const FLUSH_TIMEOUT_MS = 500
 
 /**
  * The log on stdout: readable lines on a terminal when the optional package pino-pretty is there, else JSON. Colours unless
@@ -27,12 +33,24 @@ export async function openLog(): Promise<LogOutput> {
   const isTerminal = isatty(STDOUT)
   const hasColors = isTerminal && process.stdout.hasColors()
   const format = isTerminal ? await createFormat(hasColors) : null
-  if (format === null) return { destination: pino.destination(FOR_MACHINES), announce: () => {} }
+  if (format === null) {
+    const destination = pino.destination(FOR_MACHINES)
+    return { destination, announce: () => {}, flush: () => flushed(destination) }
+  }
   const output = pino.destination(FOR_PEOPLE)
   return {
     destination: { write: line => void output.write(format(line)) },
     announce: text => void output.write(`\n  ${hasColors ? `\x1b[1;32m${text}\x1b[0m` : text}\n\n`),
+    flush: () => flushed(output),
   }
+}
+
+function flushed(output: { flush(done: () => void): void }): Promise<void> {
+  return new Promise(resolve => {
+    setTimeout(resolve, FLUSH_TIMEOUT_MS).unref()
+    // The callback gets an error if the reader is gone; the output drops everything from then on.
+    output.flush(() => resolve())
+  })
 }
 
 /** A function that turns a JSON line into a readable one; null when pino-pretty is not there. */

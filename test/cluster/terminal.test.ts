@@ -117,3 +117,31 @@ t.test('in a pipe every line is JSON, whatever is said about colours', async t =
   t.ok(lines.length >= 4)
   for (const line of lines) t.equal(typeof JSON.parse(line).msg, 'string', line)
 })
+
+t.test('a gateway whose log nobody reads any more still ends at a signal, and at once at a second one', async t => {
+  for (const [signals, code, env] of [
+    [1, 0, {}],
+    [2, 1, { DRAIN_DELAY_MS: '60000' }],
+  ] as const) {
+    const port = `${await freePort()}`
+    const [command, args] = [process.execPath, [fileURLToPath(new URL('../../src/server.js', import.meta.url))]]
+    const child = spawn(command, args, { env: { PORT: port, ...env }, stdio: ['ignore', 'pipe', 'ignore'] })
+    t.teardown(() => void child.kill('SIGKILL'))
+    const exited = once(child, 'exit')
+    let output = ''
+    child.stdout.setEncoding('utf8').on('data', text => {
+      output += text
+    })
+    // All of its lines so far were written then: only those about its end meet the closed pipe.
+    await waitFor(() => output.includes('gateway listening'), DEADLINE_MS, 'it to listen')
+    child.stdout.destroy()
+    child.kill('SIGTERM')
+    if (signals === 2) {
+      const isDraining = async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).status === 503
+      await waitFor(isDraining, DEADLINE_MS, 'it to drain')
+      child.kill('SIGTERM')
+    }
+    await waitFor(() => child.exitCode !== null, DEADLINE_MS, 'it to end')
+    t.same((await exited)[0], code)
+  }
+})
